@@ -1,0 +1,48 @@
+// Package command is what the mains of the server binaries have in common:
+// logging flags, signals and how an error ends the process.
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// Main runs the command until it ends or SIGINT or SIGTERM comes, and exits
+// with 1 on an error. A second signal ends the process at once.
+func Main(root *cobra.Command) {
+	if err := run(root); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", root.Name(), err)
+		os.Exit(1)
+	}
+}
+
+func run(root *cobra.Command) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	context.AfterFunc(ctx, cancel) // gives the second signal its default effect
+
+	logging := logsapi.NewLoggingConfiguration()
+	logsapi.AddFlags(logging, root.PersistentFlags())
+	defer logs.FlushLogs()
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := logsapi.ValidateAndApply(logging, nil); err != nil {
+			return fmt.Errorf("logging flags: %w", err)
+		}
+		ctrl.SetLogger(klog.Background())
+		cmd.SetContext(klog.NewContext(cmd.Context(), klog.Background().WithName(root.Name())))
+		return nil
+	}
+	root.SilenceUsage = true
+	root.SilenceErrors = true
+	return root.ExecuteContext(ctx) //nolint:wrapcheck // the commands' own errors
+}

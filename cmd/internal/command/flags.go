@@ -1,0 +1,32 @@
+package command
+
+import (
+	"github.com/spf13/pflag"
+
+	"github.com/bulkhead-dev/bulkhead/exchange"
+	"github.com/bulkhead-dev/bulkhead/storage"
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// StorageFlags are the flags of whatever calls the storage cluster.
+func StorageFlags(f *pflag.FlagSet, e *storage.Endpoint) {
+	f.StringVar(&e.Address, "sdk-address", "", "host:port of the storage cluster's SDK (gRPC) (required)")
+	f.BoolVar(&e.TLS, "sdk-tls", false, "use TLS to the storage cluster")
+	f.StringVar(&e.CAFile, "sdk-ca-file", "", "PEM bundle that verifies the storage cluster; the system's roots if empty")
+}
+
+// IssuerFlags are the flags of whatever asks the issuer for tokens.
+func IssuerFlags(f *pflag.FlagSet, c *exchange.Config) {
+	f.StringVar(&c.IssuerURL, "issuer-url", "", "https URL of the issuer (required)")
+	f.StringVar(&c.CAFile, "issuer-ca-file", "", "PEM bundle that verifies the issuer; the system's roots if empty")
+	f.StringVar(&c.CredentialFile, "credential-file", "/var/run/secrets/bulkhead/token",
+		"projected ServiceAccount token whose audience is the issuer URL")
+	f.StringVar(&c.StorageCluster, "storage-cluster", "", "id of the storage cluster, the audience of the tokens (required)")
+}
+
+// LayoutFlags say where the token Secrets lie.
+func LayoutFlags(f *pflag.FlagSet, l *tenancy.Layout) {
+	f.StringVar(&l.TokenNamespace, "token-namespace", "bulkhead-tokens", "namespace of the token Secrets, closed to tenants")
+	f.StringVar(&l.Template, "token-secret-template", "bulkhead-"+tenancy.Placeholder,
+		"name of a token Secret, with "+tenancy.Placeholder+" for the namespace")
+}

@@ -1,0 +1,61 @@
+// Command webhook injects token references and refuses cross-tenant ones, at
+// the admission of a compute cluster's API server.
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/bulkhead-dev/bulkhead/certs"
+	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+	"github.com/bulkhead-dev/bulkhead/webhook"
+)
+
+func main() {
+	var (
+		cfg        = webhook.Config{Drivers: tenancy.DefaultDrivers()}
+		self       certs.SelfConfig
+		kubeconfig string
+		caSecret   string
+	)
+	cmd := &cobra.Command{
+		Use:   "webhook",
+		Short: "Admit storage objects: inject token references, refuse cross-tenant ones",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if cfg.Kubernetes, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
+				return fmt.Errorf("kubeconfig: %w", err)
+			}
+			client, err := kubernetes.NewForConfig(cfg.Kubernetes)
+			if err != nil {
+				return fmt.Errorf("kubeconfig: %w", err)
+			}
+			self.Secret.Namespace, self.Secret.Name, _ = strings.Cut(caSecret, "/")
+			if cfg.Certificate, err = certs.NewSelf(client, self); err != nil {
+				return err
+			}
+			return webhook.Run(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&kubeconfig, "kubeconfig", "", "path of the kubeconfig; in-cluster if empty")
+	f.StringVar(&cfg.Address, "address", ":9443", "host:port to serve admission on, with TLS")
+	f.StringVar(&cfg.HTTPEndpoint, "http-endpoint", ":8080", `host:port to serve /metrics, /healthz and /readyz on; "0" for none`)
+	f.StringArrayVar(&cfg.Drivers.CSI, "csi-driver", cfg.Drivers.CSI, "name of a CSI driver of the storage cluster (repeatable)")
+	f.StringArrayVar(&cfg.Drivers.InTree, "in-tree-plugin", cfg.Drivers.InTree, "name of an in-tree plugin of the storage cluster (repeatable)")
+	f.StringArrayVar(&cfg.Provisioners, "provisioner-service-account", nil,
+		"namespace/name of the ServiceAccount under which the driver's csi-provisioner runs (repeatable)")
+	f.StringVar(&caSecret, "ca-secret", "bulkhead-system/bulkhead-webhook-ca", "namespace/name of the Secret that holds the CA; made if missing")
+	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
+	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA")
+	command.IssuerFlags(f, &cfg.Issuer)
+	command.StorageFlags(f, &cfg.Storage)
+	command.LayoutFlags(f, &cfg.Layout)
+	command.Main(cmd)
+}

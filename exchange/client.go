@@ -1,0 +1,197 @@
+package exchange
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+const (
+	// requestTimeout bounds one exchange from dialling to the last byte.
+	requestTimeout = 10 * time.Second
+	// maxAnswer bounds what is read of an answer, in bytes; a token is about 1 KiB.
+	maxAnswer = 64 << 10
+	// maxCredential bounds the credential file, in bytes.
+	maxCredential = 64 << 10
+)
+
+// Config says where the issuer is and what the compute cluster shows it.
+type Config struct {
+	// IssuerURL is the issuer's base URL, https only.
+	IssuerURL string
+	// CAFile is a PEM bundle that verifies the issuer's certificate; empty
+	// means the system's.
+	CAFile string
+	// CredentialFile holds the projected ServiceAccount token, read anew for
+	// each exchange as the kubelet replaces it.
+	CredentialFile string
+	// StorageCluster is the id of the storage cluster that the tokens are for,
+	// the `audience` of the exchange.
+	StorageCluster string
+}
+
+// Client exchanges the credential for tokens. It is safe for concurrent use.
+type Client struct {
+	cfg      Config
+	endpoint string
+	http     *http.Client
+}
+
+// NewClient checks the configuration and reads the CA bundle.
+func NewClient(cfg Config) (*Client, error) {
+	u, err := url.Parse(cfg.IssuerURL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("issuer URL: %w", err)
+	case u.Scheme != "https" || u.Host == "":
+		return nil, fmt.Errorf("issuer URL %q: want https://host[:port], since credentials and tokens cross this connection", cfg.IssuerURL)
+	case cfg.CredentialFile == "":
+		return nil, errors.New("no credential file: want the path of the projected ServiceAccount token")
+	case cfg.StorageCluster == "":
+		return nil, errors.New("no storage cluster id: want the audience of the tokens")
+	}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the issuer's CA: %w", err)
+		}
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("issuer's CA %s: no PEM certificate in it", cfg.CAFile)
+		}
+	}
+	return &Client{
+		cfg:      cfg,
+		endpoint: strings.TrimSuffix(cfg.IssuerURL, "/") + TokenPath,
+		http: &http.Client{
+			Transport: &http.Transport{
+				Proxy:                 http.ProxyFromEnvironment,
+				TLSClientConfig:       tlsConfig,
+				ForceAttemptHTTP2:     true,
+				TLSHandshakeTimeout:   requestTimeout,
+				ResponseHeaderTimeout: requestTimeout,
+				IdleConnTimeout:       90 * time.Second,
+			},
+			Timeout: requestTimeout,
+			// A redirect would carry the credential to a place nobody configured.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Token is a storage token that the issuer granted.
+type Token struct {
+	// Raw is the JWT. It is secret: String hides it.
+	Raw string
+	// Life is how long it was granted for.
+	Life time.Duration
+}
+
+func (t Token) String() string { return fmt.Sprintf("token of %v", t.Life) }
+
+// GoString hides the token from %#v as String does from %v.
+func (t Token) GoString() string { return t.String() }
+
+// Error is a refusal by the issuer. Its text holds no secret.
+type Error struct {
+	// Status is the HTTP status.
+	Status int
+	ErrorResponse
+	// RetryAfter is how long the issuer asks to wait, zero if it does not say.
+	RetryAfter time.Duration
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("issuer refused: %s: %s (HTTP %d)", e.Code, e.Description, e.Status)
+}
+
+// Permanent reports whether the same request will be refused again until
+// somebody changes the policy or the credential.
+func (e *Error) Permanent() bool {
+	return e.Status >= 400 && e.Status < 500 && e.Status != http.StatusTooManyRequests
+}
+
+// Exchange asks the issuer for a token of the tenant. The error is an *Error
+// where the issuer answered, and wraps the transport's error otherwise.
+func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) {
+	credential, err := readCredential(c.cfg.CredentialFile)
+	if err != nil {
+		return Token{}, err
+	}
+	form := url.Values{
+		"grant_type":           {GrantType},
+		"subject_token":        {credential},
+		"subject_token_type":   {TokenTypeJWT},
+		"requested_token_type": {TokenTypeAccess},
+		"audience":             {c.cfg.StorageCluster},
+		"scope":                {Scope(t)},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return Token{}, fmt.Errorf("exchange for %s: %w", t, err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return Token{}, fmt.Errorf("exchange for %s: %w", t, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return Token{}, fmt.Errorf("exchange for %s: read the answer: %w", t, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return Token{}, refusal(resp, body)
+	}
+	var answer Response
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return Token{}, fmt.Errorf("exchange for %s: the answer is not JSON", t)
+	}
+	if answer.AccessToken == "" || answer.ExpiresIn <= 0 {
+		return Token{}, fmt.Errorf("exchange for %s: the answer lacks a token or its life", t)
+	}
+	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second}, nil
+}
+
+func refusal(resp *http.Response, body []byte) *Error {
+	e := &Error{Status: resp.StatusCode}
+	if json.Unmarshal(body, &e.ErrorResponse) != nil || e.Code == "" {
+		// Not an OAuth answer, so something between us and the issuer spoke.
+		e.ErrorResponse = ErrorResponse{Code: ServerError, Description: "the answer is not one of the issuer's"}
+	}
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+func readCredential(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read the credential: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, maxCredential))
+	if err != nil {
+		return "", fmt.Errorf("read the credential: %w", err)
+	}
+	credential := strings.TrimSpace(string(raw))
+	if credential == "" {
+		return "", fmt.Errorf("the credential file %s is empty", path)
+	}
+	return credential, nil
+}

@@ -1,0 +1,313 @@
+package issuer
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bulkhead-dev/bulkhead/exchange"
+	"github.com/bulkhead-dev/bulkhead/storage"
+)
+
+const (
+	testIssuer = "https://issuer.example"
+	testUID    = "0b1d3a52-5a0c-4f3e-9d2f-0c6f8a1b2c3d"
+	testScope  = "namespace:team-a uid:" + testUID
+	// sharedIssuer is the `iss` that every kubeadm cluster has.
+	sharedIssuer = "https://kubernetes.default.svc.cluster.local"
+)
+
+// computeCluster signs ServiceAccount tokens as an API server does.
+type computeCluster struct {
+	name string
+	key  *ecdsa.PrivateKey
+}
+
+func newComputeCluster(t *testing.T, name string) computeCluster {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return computeCluster{name, key}
+}
+
+func (c computeCluster) jwks() map[string]any {
+	return map[string]any{"keys": []any{jose.JSONWebKey{Key: c.key.Public(), KeyID: "kid-of-" + c.name}}}
+}
+
+// credential is a ServiceAccount token; change edits its claims and header.
+func (c computeCluster) credential(t *testing.T, serviceAccount string, change func(claims jwt.MapClaims, header map[string]any)) string {
+	t.Helper()
+	now := time.Now()
+	claims := jwt.MapClaims{
+		"iss": sharedIssuer, "aud": []string{testIssuer}, "exp": now.Add(time.Hour).Unix(), "iat": now.Unix(),
+		"sub": "system:serviceaccount:bulkhead-system:" + serviceAccount, "jti": "credential-1",
+		"kubernetes.io": map[string]any{
+			"namespace": "bulkhead-system", "serviceaccount": map[string]any{"name": serviceAccount},
+		},
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+	token.Header["kid"] = "kid-of-" + c.name
+	if change != nil {
+		change(claims, token.Header)
+	}
+	signed, err := token.SignedString(c.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// testIssuerFor serves for the clusters; suspended names one of them.
+func newHandler(t *testing.T, suspended string, clusters ...computeCluster) *exchangeHandler {
+	t.Helper()
+	var stanzas []any
+	for _, c := range clusters {
+		stanzas = append(stanzas, map[string]any{"name": c.name, "jwks": c.jwks(), "suspended": c.name == suspended})
+	}
+	raw, err := yaml.Marshal(map[string]any{"storageCluster": "storage-1", "maxLife": "10m", "clusters": stanzas})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := ParsePolicy(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &exchangeHandler{
+		issuerURL: testIssuer, backdate: time.Minute, key: &signingKey{private: key, id: "signing"},
+		policy: func() *Policy { return policy }, now: time.Now, metrics: newMetrics(),
+	}
+}
+
+func form(credential string) url.Values {
+	return url.Values{
+		"grant_type": {exchange.GrantType}, "subject_token": {credential},
+		"subject_token_type": {exchange.TokenTypeJWT}, "audience": {"storage-1"}, "scope": {testScope},
+	}
+}
+
+func post(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodPost, exchange.TokenPath, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control is %q, want no-store", got)
+	}
+	return w
+}
+
+func TestExchangeGrantsWhatThePolicySays(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	for name, c := range map[string]struct{ serviceAccount, scope, subject, role string }{
+		"the sidecar, for a namespace":       {"bulkhead-sidecar", testScope, "team-a." + testUID + "@k14c1", storage.TenantRole},
+		"the sidecar, for a labelled tenant": {"bulkhead-sidecar", testScope + " tenant:finance", "tenant/finance@k14c1", storage.TenantRole},
+		"the webhook":                        {"bulkhead-webhook", testScope, "team-a." + testUID + "@k14c1", storage.InspectRole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := form(cluster.credential(t, c.serviceAccount, nil))
+			f.Set("scope", c.scope)
+			before := time.Now()
+			w := post(t, h, f.Encode())
+			if w.Code != http.StatusOK {
+				t.Fatalf("HTTP %d: %s", w.Code, w.Body)
+			}
+			var got exchange.Response
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.TokenType != "Bearer" || got.IssuedTokenType != exchange.TokenTypeAccess || got.Scope != c.scope || got.ExpiresIn != 600 {
+				t.Errorf("answer: type %q, issued type %q, scope %q, expires in %d", got.TokenType, got.IssuedTokenType, got.Scope, got.ExpiresIn)
+			}
+			var claims tokenClaims
+			if _, err := jwt.ParseWithClaims(got.AccessToken, &claims, func(*jwt.Token) (any, error) { return h.key.private.Public(), nil },
+				jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience("storage-1"), jwt.WithIssuer(testIssuer)); err != nil {
+				t.Fatal(err)
+			}
+			if claims.Subject != c.subject {
+				t.Errorf("subject %q, want %q", claims.Subject, c.subject)
+			}
+			if len(claims.Roles) != 1 || claims.Roles[0] != c.role {
+				t.Errorf("roles %q, want only %q", claims.Roles, c.role)
+			}
+			if len(claims.Groups) != 1 || claims.Groups[0] != c.subject {
+				t.Errorf("groups %q, want only %q", claims.Groups, c.subject)
+			}
+			if claims.ID == "" {
+				t.Error("the token has no jti")
+			}
+			if back := before.Sub(claims.IssuedAt.Time); back < 59*time.Second {
+				t.Errorf("iat is back-dated by %v, want a minute", back)
+			}
+		})
+	}
+}
+
+func TestExchangeRefusesWithTheRightCode(t *testing.T) {
+	cluster, other, stranger := newComputeCluster(t, "k14c1"), newComputeCluster(t, "k14c2"), newComputeCluster(t, "k14c1")
+	h := newHandler(t, "k14c2", cluster, other)
+	good := cluster.credential(t, "bulkhead-sidecar", nil)
+	with := func(key string, values ...string) url.Values {
+		f := form(good)
+		f[key] = values
+		return f
+	}
+	without := func(key string) url.Values {
+		f := form(good)
+		f.Del(key)
+		return f
+	}
+	changed := func(change func(jwt.MapClaims, map[string]any)) url.Values {
+		return form(cluster.credential(t, "bulkhead-sidecar", change))
+	}
+	for name, c := range map[string]struct {
+		form   url.Values
+		status int
+		code   string
+	}{
+		"another grant type":              {with("grant_type", "client_credentials"), 400, exchange.UnsupportedGrantType},
+		"no credential":                   {without("subject_token"), 400, exchange.InvalidRequest},
+		"another type of credential":      {with("subject_token_type", "urn:ietf:params:oauth:token-type:saml2"), 400, exchange.InvalidRequest},
+		"an actor":                        {with("actor_token", "x"), 400, exchange.InvalidRequest},
+		"another type of token":           {with("requested_token_type", exchange.TokenTypeJWT+"x"), 400, exchange.InvalidRequest},
+		"a parameter twice":               {with("scope", testScope, testScope), 400, exchange.InvalidRequest},
+		"a body that is too large":        {with("padding", strings.Repeat("x", maxRequest)), 400, exchange.InvalidRequest},
+		"another storage cluster":         {with("audience", "storage-2"), 400, exchange.InvalidTarget},
+		"no scope":                        {without("scope"), 400, exchange.InvalidScope},
+		"a scope without uid":             {with("scope", "namespace:team-a"), 400, exchange.InvalidScope},
+		"a scope with another cluster":    {with("scope", testScope+" cluster:k14c2"), 400, exchange.InvalidScope},
+		"a scope that asks for a role":    {with("scope", testScope+" role:system.admin"), 400, exchange.InvalidScope},
+		"a scope with two namespaces":     {with("scope", testScope+" namespace:team-b"), 400, exchange.InvalidScope},
+		"a tenant of another cluster":     {with("scope", testScope+" tenant:x@k14c2"), 400, exchange.InvalidScope},
+		"a ServiceAccount of no business": {form(cluster.credential(t, "default", nil)), 400, exchange.UnauthorizedClient},
+		"a suspended cluster":             {form(other.credential(t, "bulkhead-sidecar", nil)), 401, exchange.UnauthorizedClient},
+		"not a JWT":                       {with("subject_token", "secret-looking-garbage"), 401, exchange.InvalidClient},
+		"a key that nobody registered":    {form(stranger.credential(t, "bulkhead-sidecar", nil)), 401, exchange.InvalidClient},
+		"an unknown key id":               {changed(func(_ jwt.MapClaims, h map[string]any) { h["kid"] = "x" }), 401, exchange.InvalidClient},
+		"no key id":                       {changed(func(_ jwt.MapClaims, h map[string]any) { delete(h, "kid") }), 401, exchange.InvalidClient},
+		"another audience":                {changed(func(c jwt.MapClaims, _ map[string]any) { c["aud"] = sharedIssuer }), 401, exchange.InvalidClient},
+		"no audience":                     {changed(func(c jwt.MapClaims, _ map[string]any) { delete(c, "aud") }), 401, exchange.InvalidClient},
+		"an expired credential":           {changed(func(c jwt.MapClaims, _ map[string]any) { c["exp"] = time.Now().Add(-time.Minute).Unix() }), 401, exchange.InvalidClient},
+		"a credential without end":        {changed(func(c jwt.MapClaims, _ map[string]any) { delete(c, "exp") }), 401, exchange.InvalidClient},
+		"a credential from the future":    {changed(func(c jwt.MapClaims, _ map[string]any) { c["iat"] = time.Now().Add(time.Hour).Unix() }), 401, exchange.InvalidClient},
+		"a token of no ServiceAccount":    {changed(func(c jwt.MapClaims, _ map[string]any) { delete(c, "kubernetes.io") }), 401, exchange.InvalidClient},
+		"an unsigned credential":          {with("subject_token", unsigned(t, good)), 401, exchange.InvalidClient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := post(t, h, c.form.Encode())
+			var got exchange.ErrorResponse
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatalf("HTTP %d, not JSON: %v", w.Code, err)
+			}
+			if w.Code != c.status || got.Code != c.code {
+				t.Errorf("HTTP %d %s (%s), want %d %s", w.Code, got.Code, got.Description, c.status, c.code)
+			}
+			if token := c.form.Get("subject_token"); token != "" && strings.Contains(w.Body.String(), token) {
+				t.Error("the answer repeats the credential")
+			}
+		})
+	}
+}
+
+// The parameters in the URL would end up in the logs of proxies.
+func TestExchangeReadsNoParametersFromTheURL(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	query := form(cluster.credential(t, "bulkhead-sidecar", nil)).Encode()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, exchange.TokenPath+"?"+query, nil))
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("HTTP %d, want 400", w.Code)
+	}
+}
+
+// E15: two clusters with the same `iss` are told apart by their keys alone.
+func TestE15_TheKeySetIsTheCluster(t *testing.T) {
+	one, two := newComputeCluster(t, "k14c1"), newComputeCluster(t, "k14c2")
+	h := newHandler(t, "", one, two)
+	for _, c := range []computeCluster{one, two} {
+		w := post(t, h, form(c.credential(t, "bulkhead-sidecar", nil)).Encode())
+		var got exchange.Response
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		var claims jwt.RegisteredClaims
+		if _, _, err := jwt.NewParser().ParseUnverified(got.AccessToken, &claims); err != nil {
+			t.Fatal(err)
+		}
+		if want := "@" + c.name; !strings.HasSuffix(claims.Subject, want) {
+			t.Errorf("subject %q, want one that ends in %q", claims.Subject, want)
+		}
+	}
+	// A key id is only a hint: the key of one cluster under the id of the other
+	// verifies nothing.
+	forged := one.credential(t, "bulkhead-sidecar", func(_ jwt.MapClaims, h map[string]any) { h["kid"] = "kid-of-k14c2" })
+	if w := post(t, h, form(forged).Encode()); w.Code != http.StatusUnauthorized {
+		t.Errorf("HTTP %d for a key id of another cluster, want 401", w.Code)
+	}
+}
+
+// E4: neither credentials nor tokens reach the log.
+func TestE4_TheLogHoldsNoSecrets(t *testing.T) {
+	var log bytes.Buffer
+	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(10)))
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	var secrets []string
+	for _, credential := range []string{cluster.credential(t, "bulkhead-sidecar", nil), cluster.credential(t, "default", nil), "garbage-credential"} {
+		req := httptest.NewRequest(http.MethodPost, exchange.TokenPath, strings.NewReader(form(credential).Encode()))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req.WithContext(klog.NewContext(req.Context(), logger)))
+		secrets = append(secrets, credential)
+		var got exchange.Response
+		if json.Unmarshal(w.Body.Bytes(), &got) == nil && got.AccessToken != "" {
+			secrets = append(secrets, got.AccessToken)
+		}
+	}
+	if len(secrets) != 4 || !strings.Contains(log.String(), "Minted a token") {
+		t.Fatalf("want 3 credentials and 1 token and an audit line; got %d secrets", len(secrets))
+	}
+	for _, s := range secrets {
+		if strings.Contains(log.String(), s) || strings.Contains(log.String(), s[strings.LastIndex(s, ".")+1:]) {
+			t.Error("the log holds a credential, a token or a signature")
+		}
+	}
+}
+
+func unsigned(t *testing.T, credential string) string {
+	t.Helper()
+	token, parts, err := jwt.NewParser().ParseUnverified(credential, jwt.MapClaims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := jwt.NewWithClaims(jwt.SigningMethodNone, token.Claims)
+	none.Header["kid"] = token.Header["kid"]
+	signed, err := none.SignedString(jwt.UnsafeAllowNoneSignatureType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s%.0s", signed, parts[0])
+}

@@ -1,0 +1,35 @@
+package tenancy
+
+import "slices"
+
+// Names of the Portworx driver: of its CSI driver, and of the in-tree plugin
+// that Kubernetes migrates to it (k8s.io/csi-translation-lib, plugins/portworx.go).
+const (
+	CSIDriver    = "pxd.portworx.com"
+	InTreePlugin = "kubernetes.io/portworx-volume"
+)
+
+// Drivers are the provisioner names whose volumes live on the storage cluster.
+type Drivers struct {
+	// CSI are names of CSI drivers, the first of which the in-tree plugin is
+	// migrated to.
+	CSI []string
+	// InTree are names of in-tree plugins.
+	InTree []string
+}
+
+// DefaultDrivers are the names under which Portworx is installed.
+func DefaultDrivers() Drivers {
+	return Drivers{CSI: []string{CSIDriver}, InTree: []string{InTreePlugin}}
+}
+
+// Owns reports whether a provisioner name, of either kind, is ours.
+func (d Drivers) Owns(provisioner string) bool {
+	return d.IsCSI(provisioner) || d.IsInTree(provisioner)
+}
+
+// IsCSI reports whether the name is that of one of our CSI drivers.
+func (d Drivers) IsCSI(name string) bool { return slices.Contains(d.CSI, name) }
+
+// IsInTree reports whether the name is that of one of our in-tree plugins.
+func (d Drivers) IsInTree(name string) bool { return slices.Contains(d.InTree, name) }

@@ -1,0 +1,54 @@
+package tenancy
+
+import (
+	"maps"
+	"testing"
+)
+
+func TestLayoutNamesSecretsByNamespace(t *testing.T) {
+	l := Layout{TokenNamespace: "bulkhead-tokens", Template: "bulkhead-${namespace}"}
+	if err := l.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[SecretRef]string{
+		l.TokenSecret("team-a"): "bulkhead-tokens/bulkhead-team-a",
+		l.ClaimTemplate():       "bulkhead-tokens/bulkhead-${pvc.namespace}",
+		l.SnapshotTemplate():    "bulkhead-tokens/bulkhead-${volumesnapshot.namespace}",
+		l.RetiredSecret(uidA):   "bulkhead-tokens/retired." + uidA,
+	} {
+		if got.String() != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestLayoutRefusesTemplatesThatCollide(t *testing.T) {
+	for _, template := range []string{"", "token", "${namespace}-${namespace}", "a.${namespace}", "-${namespace}", "Token-${namespace}"} {
+		if err := (Layout{"tokens", template}).Validate(); err == nil {
+			t.Errorf("template %q was accepted", template)
+		}
+	}
+	if err := (Layout{"", "${namespace}"}).Validate(); err == nil {
+		t.Error("an empty token namespace was accepted")
+	}
+}
+
+func TestClassParametersUseTheFewestKeys(t *testing.T) {
+	l, d := Layout{"tokens", "px-${namespace}"}, DefaultDrivers()
+	for provisioner, want := range map[string]map[string]string{
+		CSIDriver: {
+			CSISecretName: "px-${pvc.namespace}", CSISecretNamespace: "tokens",
+			AuthSecretName: "px-${pvc.namespace}", AuthSecretNamespace: "tokens",
+		},
+		InTreePlugin:      {AuthSecretName: "px-${pvc.namespace}", AuthSecretNamespace: "tokens"},
+		"ebs.csi.aws.com": {},
+	} {
+		got := map[string]string{}
+		for _, p := range l.ClassParameters(d, provisioner) {
+			maps.Copy(got, p.Values())
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", provisioner, got, want)
+		}
+	}
+}

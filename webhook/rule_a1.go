@@ -1,0 +1,39 @@
+package webhook
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// ruleA1: a claim does not take its data from another tenant's namespace,
+// whatever a ReferenceGrant says.
+var ruleA1 = rule[corev1.PersistentVolumeClaim]{id: "BH-A1", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolumeClaim]) ([]Denial, error) {
+	source := r.object.Spec.DataSourceRef
+	if source == nil || source.Namespace == nil || *source.Namespace == "" || *source.Namespace == r.namespace {
+		return nil, nil
+	}
+	if r.old != nil {
+		return nil, nil // the data source is immutable
+	}
+	ours, err := l.ownsClaim(ctx, r.object)
+	if err != nil || !ours {
+		return nil, err
+	}
+	own, _, err := l.tenant(ctx, r.namespace)
+	if err != nil {
+		return nil, err
+	}
+	other, found, err := l.tenant(ctx, *source.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if found && own.Same(other) {
+		return nil, nil
+	}
+	return []Denial{{
+		Field:   "spec.dataSourceRef.namespace",
+		Message: "a claim cannot take its data from a namespace of another tenant",
+		Mend:    "leave the field out and name a source in the namespace of the claim",
+	}}, nil
+}}

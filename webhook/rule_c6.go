@@ -1,0 +1,52 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	storagev1 "k8s.io/api/storage/v1"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// ruleC6: a class of ours names no Secret but the one of the claim's namespace.
+var ruleC6 = rule[storagev1.StorageClass]{id: "BH-C6", check: func(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) ([]Denial, error) {
+	if !l.drivers.Owns(r.object.Provisioner) || r.old != nil {
+		return nil, nil // parameters are immutable
+	}
+	return wrongSecrets(r.object.Parameters, nil, allPairs(l.layout.ClassParameters(l.drivers, r.object.Provisioner))), nil
+}}
+
+// wrongSecrets judges the parameters of a class that name Secrets: those that
+// must be there by their value, any other by what the token Secret is.
+func wrongSecrets(parameters, old, want map[string]string) []Denial {
+	wrong := map[string]string{} // key to the value that belongs there
+	for key, value := range want {
+		if parameters[key] != value {
+			wrong[key] = value
+		}
+	}
+	for key := range parameters {
+		if _, known := want[key]; !known && tenancy.NamesSecret(key) {
+			wrong[key] = ""
+		}
+	}
+	var denials []Denial
+	for _, key := range slices.Sorted(maps.Keys(wrong)) {
+		if have, had := old[key]; had && have == parameters[key] {
+			continue
+		}
+		mend := "remove it: the default keys cover every call"
+		if value := wrong[key]; value != "" {
+			mend = fmt.Sprintf("write %s: %q, or leave out the pair and it is filled in", key, value)
+		}
+		denials = append(denials, Denial{
+			Field:   "parameters[" + key + "]",
+			Message: "a class of this driver uses the token of the claim's or snapshot's own namespace and no other Secret",
+			Mend:    mend,
+		})
+	}
+	return denials
+}

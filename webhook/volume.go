@@ -1,0 +1,93 @@
+package webhook
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// volumes of our drivers get the references by which every later call finds the
+// token of their claim's namespace, and in-tree volumes become csi ones.
+var volumes = resource[corev1.PersistentVolume]{
+	inject: injectVolume,
+	rules:  []rule[corev1.PersistentVolume]{ruleC1},
+}
+
+func injectVolume(_ context.Context, l *lookup, r *review[corev1.PersistentVolume]) (patch, error) {
+	pv := r.object
+	if r.old != nil || pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace == "" {
+		return nil, nil // the source of a volume is immutable; rule C1 refuses one that names no claim
+	}
+	namespace := pv.Spec.ClaimRef.Namespace
+	var p patch
+	switch {
+	case pv.Spec.CSI != nil && l.drivers.IsCSI(pv.Spec.CSI.Driver):
+		p.completeSource(pv.Spec.CSI, l.layout.TokenSecret(namespace))
+	case pv.Spec.PortworxVolume != nil:
+		p.replaceInTree(pv, l, namespace)
+	default:
+		return nil, nil
+	}
+	entries := absentPairs(pv.Annotations, l.layout.VolumeAnnotations(namespace))
+	if pv.Spec.PortworxVolume != nil && pv.Annotations[tenancy.ProvisionedBy] != "" {
+		// The in-tree plugin is gone; its CSI driver is the one to delete it.
+		entries[tenancy.ProvisionedBy] = l.drivers.CSI[0]
+	}
+	p.setEntries("/metadata/annotations", pv.Annotations, entries)
+	return p, nil
+}
+
+// completeSource fills in the secret references that are missing or empty.
+func (p *patch) completeSource(source *corev1.CSIPersistentVolumeSource, ref tenancy.SecretRef) {
+	for _, field := range []struct {
+		name    string
+		current *corev1.SecretReference
+	}{
+		{"controllerExpandSecretRef", source.ControllerExpandSecretRef},
+		{"controllerPublishSecretRef", source.ControllerPublishSecretRef},
+		{"nodeExpandSecretRef", source.NodeExpandSecretRef},
+		{"nodePublishSecretRef", source.NodePublishSecretRef},
+		{"nodeStageSecretRef", source.NodeStageSecretRef},
+	} {
+		if field.current == nil || (field.current.Name == "" && field.current.Namespace == "") {
+			p.set("/spec/csi/"+field.name, secretReference(ref))
+		}
+	}
+}
+
+// replaceInTree rewrites an in-tree volume to a csi one. The Node authorizer
+// lets a kubelet read a Secret only if a csi source names it, so an in-tree
+// volume that needs a token cannot be mounted.
+func (p *patch) replaceInTree(pv *corev1.PersistentVolume, l *lookup, namespace string) {
+	inTree, ref := pv.Spec.PortworxVolume, secretReference(l.layout.TokenSecret(namespace))
+	p.remove("/spec/portworxVolume")
+	p.set("/spec/csi", corev1.CSIPersistentVolumeSource{
+		Driver:                     l.drivers.CSI[0],
+		VolumeHandle:               inTree.VolumeID,
+		ReadOnly:                   inTree.ReadOnly,
+		FSType:                     inTree.FSType,
+		ControllerExpandSecretRef:  ref,
+		ControllerPublishSecretRef: ref,
+		NodeExpandSecretRef:        ref,
+		NodePublishSecretRef:       ref,
+		NodeStageSecretRef:         ref,
+	})
+}
+
+func secretReference(ref tenancy.SecretRef) *corev1.SecretReference {
+	return &corev1.SecretReference{Name: ref.Name, Namespace: ref.Namespace}
+}
+
+// handle is the volume on the storage cluster that a PV of ours stands for, and
+// the field that names it; empty if the PV is not ours.
+func (l *lookup) handle(pv *corev1.PersistentVolume) (handle, field string) {
+	switch {
+	case pv.Spec.CSI != nil && l.drivers.IsCSI(pv.Spec.CSI.Driver):
+		return pv.Spec.CSI.VolumeHandle, "spec.csi.volumeHandle"
+	case pv.Spec.PortworxVolume != nil:
+		return pv.Spec.PortworxVolume.VolumeID, "spec.portworxVolume.volumeID"
+	}
+	return "", ""
+}
