@@ -133,6 +133,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})); err != nil {
 		return fmt.Errorf("caches: %w", err)
 	}
+	server = mgr.GetWebhookServer() // the same, which the manager now runs
 	server.Register(MutatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.mutate)})
 	server.Register(ValidatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.validate)})
 	if err := mgr.Start(ctx); err != nil {

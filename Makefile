@@ -1,0 +1,31 @@
+# Bulkhead. `make help` lists what there is.
+SHELL := /bin/bash
+GO ?= go
+RUN := .run
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint up down clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the product's binaries, in bin/
+	$(GO) build -p 2 -o bin/ ./cmd/...
+
+demo: ## the whole story on real clusters, each step checked (4 min; the first time builds Kubernetes: 20 min)
+	@mkdir -p bin && $(GO) build -p 2 -o bin/test/demo ./test/demo && exec bin/test/demo
+
+test: ## unit tests, and the tests on real clusters; no root
+	$(GO) test -p 1 -timeout 60m ./...
+
+lint: ## go vet in every module, golangci-lint, charts
+	@hack/lint
+
+up: ## start a playground of two compute clusters that stays
+	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground up --dir $(RUN)
+
+down: ## end the playground
+	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground down --dir $(RUN)
+
+clean: ## what was built here; the caches outside the tree stay
+	rm -rf bin
