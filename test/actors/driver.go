@@ -12,8 +12,9 @@ import (
 )
 
 // CloneByDriver asks the CSI driver of the team's cluster for a clone of a
-// volume, with the given token as the secret, as the csi-provisioner would.
-func (t *Team) CloneByDriver(ctx context.Context, token, volume string) error {
+// volume, for a claim of the team, with the given token as the secret: what the
+// csi-provisioner would do if the claim had the annotation "parent".
+func (t *Team) CloneByDriver(ctx context.Context, token, claim, volume string) error {
 	conn, err := grpc.NewClient("unix://"+t.Admin.Compute.CSISocket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return fmt.Errorf("dial the driver: %w", err)
@@ -27,7 +28,7 @@ func (t *Team) CloneByDriver(ctx context.Context, token, volume string) error {
 		}},
 		Parameters: map[string]string{
 			"repl": "1", "parent": volume,
-			"csi.storage.k8s.io/pvc/name": "orders", "csi.storage.k8s.io/pvc/namespace": t.Namespace.Name,
+			"csi.storage.k8s.io/pvc/name": claim, "csi.storage.k8s.io/pvc/namespace": t.Namespace.Name,
 		},
 		Secrets: map[string]string{tenancy.TokenKey: token},
 	})

@@ -70,7 +70,7 @@ func (s *story) steal(ctx context.Context) error {
 			return err
 		}
 		s.refusedByStorage(where+": clone", bearer.Clone(ctx, s.bankVolume, "stolen"))
-		s.refusedByStorage(where+": clone through the CSI driver, as `parent` would", thief.CloneByDriver(ctx, token, s.bankVolume))
+		s.refusedByStorage(where+": clone through the CSI driver, as `parent` would", thief.CloneByDriver(ctx, token, "orders", s.bankVolume))
 		s.refusedByStorage(where+": attach", bearer.Attach(ctx, s.bankVolume))
 		s.refusedByStorage(where+": delete", bearer.Delete(ctx, s.bankVolume))
 	}

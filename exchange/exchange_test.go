@@ -1,0 +1,177 @@
+package exchange
+
+import (
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+const uid = "0b1d3a52-5a0c-4f3e-9d2f-0c6f8a1b2c3d"
+
+func TestScopeRoundTrip(t *testing.T) {
+	for _, tenant := range []tenancy.Tenant{{Namespace: "team-a", UID: uid}, {Namespace: "team-a", UID: uid, Label: "Fin_1.x"}} {
+		got, err := ParseScope(Scope(tenant))
+		if err != nil || got != tenant {
+			t.Errorf("ParseScope(%q) = %+v, %v", Scope(tenant), got, err)
+		}
+	}
+}
+
+func TestParseScopeRefuses(t *testing.T) {
+	good := "namespace:a uid:" + uid
+	for _, scope := range []string{
+		"", " ", "namespace:a", "uid:" + uid, good + " ", " " + good, strings.ReplaceAll(good, " ", "  "),
+		good + " uid:" + uid, good + " tenant:", good + " role:x", "namespace:a,b uid:" + uid,
+		"namespace:A uid:" + uid, "namespace:a uid:x", good + " tenant:a/b", "Namespace:a uid:" + uid,
+	} {
+		if got, err := ParseScope(scope); err == nil {
+			t.Errorf("ParseScope(%q) = %+v, want an error", scope, got)
+		}
+	}
+}
+
+func FuzzParseScope(f *testing.F) {
+	f.Add("namespace:a uid:" + uid)
+	f.Add("namespace:a uid:" + uid + " tenant:t")
+	f.Fuzz(func(t *testing.T, scope string) {
+		tenant, err := ParseScope(scope)
+		if err != nil {
+			return
+		}
+		if again, err := ParseScope(Scope(tenant)); err != nil || again != tenant {
+			t.Errorf("%q reads as %+v, which reads back as %+v, %v", scope, tenant, again, err)
+		}
+		if _, ok := tenant.SubjectOf(tenant.Subject("k14c1")); !ok {
+			t.Errorf("%q gives a subject that is not its own: %q", scope, tenant.Subject("k14c1"))
+		}
+	})
+}
+
+const credential = "the-credential-of-this-test"
+
+func client(t *testing.T, handler http.HandlerFunc) *Client {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	c, err := NewClient(Config{
+		IssuerURL: server.URL, StorageCluster: "storage-1",
+		CAFile:         write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))),
+		CredentialFile: write("token", credential+"\n"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var tenant = tenancy.Tenant{Namespace: "a", UID: uid}
+
+func TestExchangeAsksAndReads(t *testing.T) {
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		for key, want := range map[string]string{
+			"grant_type": GrantType, "subject_token": credential, "subject_token_type": TokenTypeJWT,
+			"audience": "storage-1", "scope": "namespace:a uid:" + uid,
+		} {
+			if got := r.PostFormValue(key); got != want {
+				t.Errorf("%s is %q, want %q", key, got, want)
+			}
+		}
+		fmt.Fprint(w, `{"access_token":"secret-token","token_type":"Bearer","expires_in":60}`)
+	})
+	token, err := c.Exchange(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Raw != "secret-token" || token.Life != time.Minute {
+		t.Errorf("got %q for %v", token.Raw, token.Life)
+	}
+	for _, verb := range []string{"%v", "%+v", "%s", "%#v"} {
+		if text := fmt.Sprintf(verb, token); strings.Contains(text, "secret-token") {
+			t.Errorf("%s prints the token", verb)
+		}
+	}
+}
+
+func TestExchangeFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		handler   http.HandlerFunc
+		code      string
+		after     time.Duration
+		permanent bool
+	}{
+		"a refusal": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"invalid_scope","error_description":"no"}`)
+		}, InvalidScope, 0, true},
+		"too many requests": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprint(w, `{"error":"temporarily_unavailable"}`)
+		}, TemporarilyUnavailable, 7 * time.Second, false},
+		"a proxy's page": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "<html>"+credential, http.StatusBadGateway)
+		}, ServerError, 0, false},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, ServerError, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client(t, c.handler).Exchange(t.Context(), tenant)
+			var refusal *Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("got %v, want an *Error", err)
+			}
+			if refusal.Code != c.code || refusal.RetryAfter != c.after || refusal.Permanent() != c.permanent {
+				t.Errorf("code %q, retry after %v, permanent %v", refusal.Code, refusal.RetryAfter, refusal.Permanent())
+			}
+			if strings.Contains(err.Error(), credential) {
+				t.Error("the error holds the credential")
+			}
+		})
+	}
+	for name, body := range map[string]string{
+		"not JSON": "<html>", "no token": `{"expires_in":60}`, "no life": `{"access_token":"x"}`,
+		"endless": `{"access_token":"` + strings.Repeat("x", maxAnswer) + `","expires_in":60}`,
+	} {
+		t.Run("an answer that is "+name, func(t *testing.T) {
+			c := client(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+			if _, err := c.Exchange(t.Context(), tenant); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestNewClientRefuses(t *testing.T) {
+	good := Config{IssuerURL: "https://issuer.example", CredentialFile: "/x", StorageCluster: "s"}
+	for name, change := range map[string]func(*Config){
+		"plain http":         func(c *Config) { c.IssuerURL = "http://issuer.example" },
+		"no host":            func(c *Config) { c.IssuerURL = "https://" },
+		"no credential":      func(c *Config) { c.CredentialFile = "" },
+		"no storage cluster": func(c *Config) { c.StorageCluster = "" },
+		"a CA that is not":   func(c *Config) { c.CAFile = filepath.Join(t.TempDir(), "none") },
+	} {
+		cfg := good
+		change(&cfg)
+		if _, err := NewClient(cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// serviceAccountIssuer is what kubeadm gives every cluster, so that `iss` tells
+// compute clusters apart no better here than at a user's.
+const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local"
+
+// startControlPlane starts etcd, the API server and the controller manager, and
+// fills in the clients of c.
+func (e *Environment) startControlPlane(ctx context.Context, c *Compute) error {
+	began := time.Now()
+	ports, err := freePorts.pick(3)
+	if err != nil {
+		return err
+	}
+	etcd := "http://" + loopback(ports[0])
+	if err := e.startEtcd(ctx, c, etcd, "http://"+loopback(ports[1])); err != nil {
+		return err
+	}
+	c.server = "https://" + loopback(ports[2])
+	accountKey, err := e.startAPIServer(ctx, c, etcd, ports[2])
+	if err != nil {
+		return err
+	}
+	if err := e.startControllerManager(ctx, c, accountKey); err != nil {
+		return err
+	}
+	version, err := c.Client.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("ask %s for its version: %w", c.Name, err)
+	}
+	c.Version = version.GitVersion
+	e.started(c.Name+": Kubernetes "+c.Version+" at "+c.server, began)
+	return nil
+}
+
+func (e *Environment) startEtcd(ctx context.Context, c *Compute, clients, peers string) error {
+	_, err := e.supervisor.start(ctx, spec{
+		name: c.Name + "-etcd", path: e.cfg.Binaries.Etcd,
+		abrupt: true, // its data goes with it
+		args: []string{
+			"--name=" + c.Name,
+			"--data-dir=" + c.dir.path("etcd"),
+			"--listen-client-urls=" + clients, "--advertise-client-urls=" + clients,
+			"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers,
+			"--initial-cluster=" + c.Name + "=" + peers,
+			// The data need not outlive the machine, and syncing is most of the cost.
+			"--unsafe-no-fsync",
+			"--log-level=warn",
+		},
+		ready: httpOK(clients + "/readyz"),
+	})
+	return err
+}
+
+// startAPIServer returns the file with the private key of ServiceAccounts.
+func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd string, port int) (accountKey string, err error) {
+	if c.authority, err = newAuthority(c.Name); err != nil {
+		return "", err
+	}
+	caFile, err := c.dir.write("ca.pem", c.authority.pem)
+	if err != nil {
+		return "", err
+	}
+	certPEM, keyPEM, err := c.authority.server("kubernetes.default.svc")
+	if err != nil {
+		return "", err
+	}
+	certFile, err := c.dir.write("apiserver.pem", certPEM)
+	if err != nil {
+		return "", err
+	}
+	keyFile, err := c.dir.write("apiserver-key.pem", keyPEM)
+	if err != nil {
+		return "", err
+	}
+	signer, err := newServiceAccountKey()
+	if err != nil {
+		return "", err
+	}
+	signerPEM, err := privatePEM(signer)
+	if err != nil {
+		return "", err
+	}
+	if accountKey, err = c.dir.write("service-account-key.pem", signerPEM); err != nil {
+		return "", err
+	}
+	publicKeyPEM, err := publicPEM(signer)
+	if err != nil {
+		return "", err
+	}
+	publicFile, err := c.dir.write("service-account.pem", publicKeyPEM)
+	if err != nil {
+		return "", err
+	}
+	if err := c.makeAdmin(); err != nil {
+		return "", err
+	}
+	_, err = e.supervisor.start(ctx, spec{
+		name: c.Name + "-apiserver", path: e.cfg.Binaries.KubeAPIServer,
+		abrupt: true, // draining its connections takes it over ten seconds
+		args: []string{
+			"--etcd-servers=" + etcd,
+			"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+			"--secure-port=" + strconv.Itoa(port),
+			// The default writes endpoints, which must not be on loopback.
+			"--endpoint-reconciler-type=none",
+			"--service-cluster-ip-range=10.96.0.0/16",
+			"--tls-cert-file=" + certFile, "--tls-private-key-file=" + keyFile,
+			"--client-ca-file=" + caFile,
+			"--service-account-issuer=" + serviceAccountIssuer,
+			"--service-account-signing-key-file=" + accountKey,
+			"--service-account-key-file=" + publicFile,
+			"--authorization-mode=Node,RBAC",
+			"--enable-admission-plugins=NodeRestriction",
+			// Without it the API server drops dataSourceRef.namespace in silence,
+			// and a clone across namespaces would seem to be stopped by us.
+			"--feature-gates=CrossNamespaceVolumeDataSource=true",
+			"--profiling=false",
+		},
+		ready: func(ctx context.Context) error {
+			var status int
+			err := c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).StatusCode(&status).Error()
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("readyz: HTTP status %d", status)
+			}
+			return err
+		},
+	})
+	return accountKey, err
+}
+
+// makeAdmin makes the kubeconfig of an admin and the clients that use it.
+func (c *Compute) makeAdmin() error {
+	certPEM, keyPEM, err := c.authority.client("bulkhead-admin", "system:masters")
+	if err != nil {
+		return err
+	}
+	c.Kubeconfig = c.dir.path("admin.kubeconfig")
+	err = writeKubeconfig(c.Kubeconfig, c.Name, c.server, c.authority.pem,
+		&clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
+	if err != nil {
+		return err
+	}
+	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
+		return fmt.Errorf("kubeconfig of %s: %w", c.Name, err)
+	}
+	// The default of 5 a second would make the steps of a test wait for each other.
+	c.config.QPS, c.config.Burst = 200, 400
+	if c.Client, err = kubernetes.NewForConfig(c.config); err != nil {
+		return fmt.Errorf("client of %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+func (e *Environment) startControllerManager(ctx context.Context, c *Compute, accountKey string) error {
+	certPEM, keyPEM, err := c.authority.client("system:kube-controller-manager")
+	if err != nil {
+		return err
+	}
+	kubeconfig := c.dir.path("controller-manager.kubeconfig")
+	err = writeKubeconfig(kubeconfig, c.Name, c.server, c.authority.pem,
+		&clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
+	if err != nil {
+		return err
+	}
+	_, err = e.supervisor.start(ctx, spec{
+		name: c.Name + "-controller-manager", path: e.cfg.Binaries.KubeControllerManager,
+		args: []string{
+			"--kubeconfig=" + kubeconfig,
+			"--use-service-account-credentials",
+			"--service-account-private-key-file=" + accountKey,
+			"--root-ca-file=" + c.dir.path("ca.pem"),
+			"--leader-elect=false",
+			// The default of 20 a second is what a start of all controllers waits for.
+			"--kube-api-qps=200", "--kube-api-burst=400",
+			"--secure-port=0", // nobody asks it anything
+			"--profiling=false",
+		},
+		// It works once it has given a namespace its ServiceAccount.
+		ready: func(ctx context.Context) error {
+			_, err := c.Client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return fmt.Errorf("it has not worked yet: %w", err)
+			}
+			return err
+		},
+	})
+	return err
+}

@@ -1,0 +1,366 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopGrace is how long a process may take to end when asked to.
+	stopGrace = 5 * time.Second
+	// shownLog is how many lines of its log tell why a process failed.
+	shownLog = 20
+	// shownLogBytes bounds how much of a log is read for that.
+	shownLogBytes = 64 << 10
+
+	// RunVariable is set to the run folder in the environment of every process
+	// that this package starts, so that leftovers can be found.
+	RunVariable = "BULKHEAD_RUN"
+)
+
+// spawner runs functions on one operating system thread that never ends: the
+// kernel sends Pdeathsig when the *thread* that started a process ends, and Go
+// ends threads as it likes.
+var spawner = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+// spawn starts the command such that it is killed when this process dies, be it
+// by SIGKILL.
+func spawn(cmd *exec.Cmd) error {
+	result := make(chan error, 1)
+	spawner() <- func() { result <- cmd.Start() }
+	return <-result
+}
+
+// ownGroup makes a process the leader of a group, so that its children can be
+// killed with it and Ctrl-C in a terminal does not reach it, and ties its life
+// to ours.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// supervisor starts processes and ends them all.
+type supervisor struct {
+	dir    string // run folder
+	failed chan error
+
+	mu        sync.Mutex
+	stopping  bool
+	processes []*Process // in the order of their first start
+}
+
+func newSupervisor(dir string) *supervisor {
+	return &supervisor{dir: dir, failed: make(chan error, 1)}
+}
+
+// Process is a component of an environment. Its methods may be called by
+// several goroutines.
+type Process struct {
+	// Name is unique in the environment, e.g. "issuer" or "k14c1-webhook".
+	Name string
+	// Log is the file with its standard output and error.
+	Log string
+
+	path   string
+	args   []string
+	env    []string
+	abrupt bool
+	ready  func(context.Context) error
+	owner  *supervisor
+
+	turn sync.Mutex // one Start, Stop or Kill at a time
+
+	mu       sync.Mutex
+	cmd      *exec.Cmd
+	ended    chan struct{} // closed when the current run has ended
+	expected bool          // the end of the current run was asked for
+}
+
+// spec says what to run.
+type spec struct {
+	name, path string
+	args, env  []string
+	// abrupt is for what may be killed without grace when all ends.
+	abrupt bool
+	// ready, which may be nil, is tried until it returns nil.
+	ready func(context.Context) error
+}
+
+func (s *supervisor) logFile(name string) string {
+	return filepath.Join(s.dir, "logs", name+".log")
+}
+
+// start runs a new process and waits until it is ready.
+func (s *supervisor) start(ctx context.Context, what spec) (*Process, error) {
+	p := &Process{
+		Name: what.name, Log: s.logFile(what.name),
+		path: what.path, args: what.args, env: what.env, abrupt: what.abrupt, ready: what.ready, owner: s,
+	}
+	return p, p.Start(ctx)
+}
+
+// Start runs the process, again after Stop or Kill, with the arguments it first
+// had, and waits until it is ready. The error ends with the last lines of the
+// log where there is one.
+func (p *Process) Start(ctx context.Context) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	if p.Running() {
+		return fmt.Errorf("start %s: it runs already", p.Name)
+	}
+	ended, err := p.launch()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	if p.ready == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-ended:
+			cancel(errors.New("it ended"))
+		case <-ctx.Done():
+		}
+	}()
+	if err := poll(ctx, readyTimeout, p.ready); err != nil {
+		return fmt.Errorf("wait for %s: %w; its log ends:\n%s", p.Name, err, p.LastLog())
+	}
+	return nil
+}
+
+func (p *Process) launch() (ended <-chan struct{}, err error) {
+	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open its log: %w", err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx // it outlives the call that starts it
+	cmd.Dir = p.owner.dir
+	cmd.Env = p.owner.environ(p.env)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = ownGroup()
+
+	// Held from the check to the entry in the list: stop must either refuse
+	// this start or see the process.
+	p.owner.mu.Lock()
+	defer p.owner.mu.Unlock()
+	if p.owner.stopping {
+		return nil, errors.New("the environment is stopping")
+	}
+	if err := spawn(cmd); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(p.owner.processes, p) {
+		p.owner.processes = append(p.owner.processes, p)
+	}
+	done := make(chan struct{})
+	p.mu.Lock()
+	p.cmd, p.ended, p.expected = cmd, done, false
+	p.mu.Unlock()
+	go p.watch(cmd, done)
+	return done, nil
+}
+
+// watch waits for the end of one run and reports it if nobody asked for it.
+func (p *Process) watch(cmd *exec.Cmd, done chan struct{}) {
+	err := cmd.Wait()
+	// Children that it left behind, if any, are in its group.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	p.mu.Lock()
+	expected := p.expected
+	close(done)
+	p.mu.Unlock()
+	if expected {
+		return
+	}
+	how := "exit status 0"
+	if err != nil {
+		how = err.Error()
+	}
+	select {
+	case p.owner.failed <- fmt.Errorf("%s ended unasked (%s); its log ends:\n%s", p.Name, how, p.LastLog()):
+	default: // the first failure is the one that explains the others
+	}
+}
+
+// Running is whether the process was started and has not ended.
+func (p *Process) Running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop asks the process to end with SIGTERM, kills it if it has not after five
+// seconds, and returns when it is gone. Stopping what does not run is no error.
+func (p *Process) Stop() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	ended := p.signal(syscall.SIGTERM)
+	if ended == nil {
+		return
+	}
+	select {
+	case <-ended:
+	case <-time.After(stopGrace):
+		p.signal(syscall.SIGKILL)
+		<-ended
+	}
+}
+
+// Kill ends the process with SIGKILL, as a crash would, and returns when it is
+// gone.
+func (p *Process) Kill() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if ended := p.signal(syscall.SIGKILL); ended != nil {
+		<-ended
+	}
+}
+
+// signal sends a signal to the process's group and returns what is closed when
+// the process has ended, nil if it was never started.
+func (p *Process) signal(signal syscall.Signal) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return nil
+	}
+	select {
+	case <-p.ended:
+	default:
+		p.expected = true
+		// The one possible failure is that it has just ended.
+		_ = syscall.Kill(-p.cmd.Process.Pid, signal)
+	}
+	return p.ended
+}
+
+// LastLog is the end of the process's log, at most 20 lines.
+func (p *Process) LastLog() string {
+	file, err := os.Open(p.Log)
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.Size() > shownLogBytes {
+		if _, err := file.Seek(-shownLogBytes, io.SeekEnd); err != nil {
+			return "(no log: " + err.Error() + ")"
+		}
+	}
+	raw, err := io.ReadAll(file)
+	if err != nil {
+		return "(no log: " + err.Error() + ")"
+	}
+	return lastLines(raw, shownLog)
+}
+
+// lastLines is the end of a text, at most n lines, without a final line break.
+func lastLines(text []byte, n int) string {
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// run runs a command to its end and returns its standard output. The error ends
+// with the last lines of its standard error.
+func (s *supervisor) run(ctx context.Context, path string, args ...string) ([]byte, error) {
+	name := filepath.Base(path)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = s.dir
+	cmd.Env = s.environ(nil)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = ownGroup()
+	cmd.WaitDelay = stopGrace
+	err := spawn(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%s", name, args[0], err, lastLines(stderr.Bytes(), shownLog))
+	}
+	return stdout.Bytes(), nil
+}
+
+// environ is the environment of every process: ours without what points to
+// other clusters or would send loopback through a proxy, the run folder, more.
+func (s *supervisor) environ(more []string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		switch strings.ToUpper(name) {
+		case "KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY":
+			return true
+		default:
+			return strings.HasPrefix(name, "HELM_")
+		}
+	})
+	env = append(env, RunVariable+"="+s.dir)
+	return append(env, more...)
+}
+
+// stop ends all processes, the last started first, and returns when they are
+// gone. What needs no grace ends last. It may be called again.
+func (s *supervisor) stop() {
+	s.mu.Lock()
+	s.stopping = true
+	processes := slices.Clone(s.processes)
+	s.mu.Unlock()
+	slices.Reverse(processes)
+
+	// Nil channels, of those that need no grace, are not waited for.
+	ends := make([]<-chan struct{}, len(processes))
+	for i, p := range processes {
+		if !p.abrupt {
+			ends[i] = p.signal(syscall.SIGTERM)
+		}
+	}
+	// One grace for all: what is late may wait for something that has gone.
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	late := false
+	for _, ended := range ends {
+		if ended == nil || late {
+			continue
+		}
+		select {
+		case <-ended:
+		case <-grace.C:
+			late = true
+		}
+	}
+	for _, p := range processes {
+		<-p.signal(syscall.SIGKILL)
+	}
+}

@@ -1,0 +1,3 @@
+// Package snapshotter only names a module whose go.mod pins csi-snapshotter and
+// snapshot-controller; package cluster builds the programs.
+package snapshotter
