@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -107,4 +108,15 @@ func StaticVolume(name, handle, namespace, claim string) *corev1.PersistentVolum
 			},
 		},
 	}
+}
+
+// SnapshotContents are those of the snapshots of a namespace.
+func (a *ClusterAdmin) SnapshotContents(ctx context.Context, namespace string) ([]snapshotv1.VolumeSnapshotContent, error) {
+	var list snapshotv1.VolumeSnapshotContentList
+	if err := a.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list snapshot contents: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(c snapshotv1.VolumeSnapshotContent) bool {
+		return c.Spec.VolumeSnapshotRef.Namespace != namespace
+	}), nil
 }

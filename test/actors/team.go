@@ -239,3 +239,12 @@ func Eventually(ctx context.Context, ask func(context.Context) (bool, error)) er
 func size() corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 }
+
+// DeleteSnapshot removes a snapshot of the team.
+func (t *Team) DeleteSnapshot(ctx context.Context, name string) error {
+	snapshot := &snapshotv1.VolumeSnapshot{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: t.Namespace.Name}}
+	if err := t.Delete(ctx, snapshot); err != nil {
+		return fmt.Errorf("delete snapshot %s: %w", name, err)
+	}
+	return nil
+}
