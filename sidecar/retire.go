@@ -87,7 +87,7 @@ func (c *controller) reconcileRetired(ctx context.Context, k key) (time.Duration
 func (c *controller) catchUp(ctx context.Context, r record, retired tenancy.SecretRef) error {
 	plain := c.layout.TokenSecret(r.tenant.Namespace)
 	if _, err := c.stored.Get(plain.Name); !apierrors.IsNotFound(err) {
-		return nil //nolint:nilerr // the plain Secret is there, or the next look will tell
+		return nil // somebody holds it, or the next look will tell
 	}
 	_, err := c.references.repoint(ctx, plain, retired)
 	return err

@@ -327,7 +327,7 @@ func (w *builder) snapshotCRDs(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	target := filepath.Join(folder, "crds")
+	target := filepath.Join(folder, "snapshot-crds")
 	if _, err := os.Stat(target); err == nil {
 		return target, nil
 	}
@@ -340,11 +340,15 @@ func (w *builder) snapshotCRDs(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(unfinished, 0o755); err != nil {
 		return "", fmt.Errorf("copy the snapshot CRDs: %w", err)
 	}
-	for _, kind := range []string{"volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"} {
-		name := "snapshot.storage.k8s.io_" + kind + ".yaml"
-		raw, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config/crd", name))
+	// Those of group snapshots too: the snapshot-controller waits for them.
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "config/crd/*snapshot.storage.k8s.io_*.yaml"))
+	if err != nil || len(files) == 0 {
+		return "", fmt.Errorf("find the snapshot CRDs: none in the module (%w)", err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(unfinished, name), raw, 0o644)
+			err = os.WriteFile(filepath.Join(unfinished, filepath.Base(file)), raw, 0o644)
 		}
 		if err != nil {
 			return "", fmt.Errorf("copy the snapshot CRDs: %w", err)

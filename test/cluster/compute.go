@@ -153,13 +153,15 @@ func (e *Environment) applySnapshotCRDs(ctx context.Context, c *Compute) error {
 		}
 	}
 	err = poll(ctx, readyTimeout, func(context.Context) error {
-		served, err := c.Client.Discovery().ServerResourcesForGroupVersion("snapshot.storage.k8s.io/v1")
-		if err != nil {
-			return err
-		}
 		kinds := map[string]bool{}
-		for _, resource := range served.APIResources {
-			kinds[resource.Kind] = true
+		for _, version := range []string{"snapshot.storage.k8s.io/v1", "groupsnapshot.storage.k8s.io/v1"} {
+			served, err := c.Client.Discovery().ServerResourcesForGroupVersion(version)
+			if err != nil {
+				return err
+			}
+			for _, resource := range served.APIResources {
+				kinds[resource.Kind] = true
+			}
 		}
 		if len(kinds) < len(files) {
 			return fmt.Errorf("%d of %d kinds are served", len(kinds), len(files))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 	"github.com/bulkhead-dev/bulkhead/test/actors"
@@ -42,13 +43,14 @@ func (s *story) applyClasses(ctx context.Context) error {
 
 // diff shows what was applied and, with a plus, what was injected.
 func diff(field string, before, after map[string]string) string {
-	text := "  " + field + ":\n"
+	var text strings.Builder
+	fmt.Fprintf(&text, "  %s:\n", field)
 	for _, key := range slices.Sorted(maps.Keys(after)) {
 		mark := " "
 		if was, had := before[key]; !had || was != after[key] {
 			mark = "+"
 		}
-		text += fmt.Sprintf("%s   %s: %q\n", mark, key, after[key])
+		fmt.Fprintf(&text, "%s   %s: %q\n", mark, key, after[key])
 	}
-	return text
+	return text.String()
 }
