@@ -32,11 +32,11 @@ func (s *story) makeClaims(ctx context.Context) error {
 	group, making := errgroup.WithContext(ctx)
 	claims := map[*actors.Team][]*corev1.PersistentVolumeClaim{
 		s.shop: {
-			s.shop.Claim("orders", csiClass),
-			s.shop.Claim("images", inTreeClass, actors.ByOldAnnotation),
+			s.shop.Claim("orders", actors.CSIClass),
+			s.shop.Claim("images", actors.InTreeClass, actors.ByOldAnnotation),
 		},
-		s.bank:      {s.bank.Claim("ledger", csiClass)},
-		s.otherShop: {s.otherShop.Claim("orders", csiClass), s.otherShop.Claim("images", inTreeClass)},
+		s.bank:      {s.bank.Claim("ledger", actors.CSIClass)},
+		s.otherShop: {s.otherShop.Claim("orders", actors.CSIClass), s.otherShop.Claim("images", actors.InTreeClass)},
 	}
 	total := 0
 	for team, list := range claims {
@@ -105,14 +105,14 @@ func (s *story) showOwners(ctx context.Context, total int) error {
 }
 
 func (s *story) reuseData(ctx context.Context) error {
-	handles, err := s.bank.MakeBound(ctx, s.bank.Claim("ledger-copy", csiClass, actors.CloneOf("", "ledger")))
+	handles, err := s.bank.MakeBound(ctx, s.bank.Claim("ledger-copy", actors.CSIClass, actors.CloneOf("", "ledger")))
 	if s.check("the bank clones its own claim", err) {
 		s.check("the clone is the bank's", s.ownedBy(ctx, handles[0], s.bank))
 	}
-	if err := s.need("the bank makes a snapshot", s.bank.Snapshot(ctx, "ledger-snap", snapClass, "ledger")); err != nil {
+	if err := s.need("the bank makes a snapshot", s.bank.Snapshot(ctx, "ledger-snap", actors.SnapshotClass, "ledger")); err != nil {
 		return err
 	}
-	handles, err = s.bank.MakeBound(ctx, s.bank.Claim("ledger-restored", csiClass, actors.RestoredFrom("ledger-snap")))
+	handles, err = s.bank.MakeBound(ctx, s.bank.Claim("ledger-restored", actors.CSIClass, actors.RestoredFrom("ledger-snap")))
 	if s.check("the bank restores the snapshot into a new claim", err) {
 		s.check("the restored volume is the bank's", s.ownedBy(ctx, handles[0], s.bank))
 	}

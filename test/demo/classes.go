@@ -14,7 +14,7 @@ import (
 
 func (s *story) applyClasses(ctx context.Context) error {
 	for _, admin := range []*actors.ClusterAdmin{s.first, s.second} {
-		for name, provisioner := range map[string]string{csiClass: tenancy.CSIDriver, inTreeClass: tenancy.InTreePlugin} {
+		for name, provisioner := range map[string]string{actors.CSIClass: tenancy.CSIDriver, actors.InTreeClass: tenancy.InTreePlugin} {
 			class, err := admin.MakeClass(ctx, name, provisioner)
 			if err == nil {
 				err = equal("the Secret it uses", class.Parameters[tenancy.AuthSecretName], admin.Layout.ClaimTemplate().Name)
@@ -27,11 +27,11 @@ func (s *story) applyClasses(ctx context.Context) error {
 				s.show(diff("parameters", map[string]string{"repl": "1"}, class.Parameters))
 			}
 		}
-		class, err := admin.MakeSnapshotClass(ctx, snapClass)
+		class, err := admin.MakeSnapshotClass(ctx, actors.SnapshotClass)
 		if err == nil && class.Parameters[tenancy.SnapshotterSecretName] == "" {
 			err = errors.New("nothing was injected")
 		}
-		if err := s.need(admin.Compute.Name+": VolumeSnapshotClass "+snapClass+" likewise", err); err != nil {
+		if err := s.need(admin.Compute.Name+": VolumeSnapshotClass "+actors.SnapshotClass+" likewise", err); err != nil {
 			return err
 		}
 		if admin == s.first {

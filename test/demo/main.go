@@ -38,7 +38,7 @@ func run(ctx context.Context, dir string) (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, Out: os.Stdout})
+	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, Out: indented{os.Stdout}})
 	if err != nil {
 		return false, err
 	}

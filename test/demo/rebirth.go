@@ -37,7 +37,7 @@ func (s *story) rebirth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handles, err := reborn.MakeBound(ctx, reborn.Claim("orders", csiClass))
+	handles, err := reborn.MakeBound(ctx, reborn.Claim("orders", actors.CSIClass))
 	if err := s.need("the new shop's claim is Bound", err); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *story) watchRefresh(ctx context.Context) error {
 	defer cancel()
 	refreshes, claims, failures := 0, 0, []error(nil)
 	for last := old; refreshes < wantedRefreshes; {
-		claim := s.shop.Claim(fmt.Sprintf("order-%02d", claims), csiClass)
+		claim := s.shop.Claim(fmt.Sprintf("order-%02d", claims), actors.CSIClass)
 		if _, err := s.shop.MakeBound(ctx, claim); err != nil {
 			failures = append(failures, err)
 		}

@@ -12,13 +12,6 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
 )
 
-// Names of the story.
-const (
-	csiClass    = "px-csi"
-	inTreeClass = "px-intree"
-	snapClass   = "px-snapshots"
-)
-
 // story is what has happened so far, and the count of checks.
 type story struct {
 	out io.Writer
@@ -34,6 +27,9 @@ type story struct {
 
 	passed, failed int
 }
+
+// neededActs is how many of the first acts all later ones build on.
+const neededActs = 4
 
 // errSkipped ends an act whose next steps make no sense after a failure.
 var errSkipped = errors.New("the rest of this act was left out")
@@ -65,13 +61,21 @@ func (s *story) tell(ctx context.Context) {
 			if !errors.Is(err, errSkipped) {
 				s.fail("this act can be played", err)
 			}
-			if i < 4 {
+			if i < neededActs {
 				s.line("   later acts build on this one, so the story ends here")
 				return
 			}
 		}
 		s.line("   (%.0f s)", time.Since(began).Seconds())
 	}
+}
+
+// indented puts lines of others into the story.
+type indented struct{ out io.Writer }
+
+func (w indented) Write(line []byte) (int, error) {
+	_, err := fmt.Fprintf(w.out, "   %s", line)
+	return len(line), err
 }
 
 func (s *story) line(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }

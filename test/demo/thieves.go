@@ -52,9 +52,9 @@ func (s *story) steal(ctx context.Context) error {
 	for _, thief := range []*actors.Team{s.shop, s.otherShop} {
 		where := thief.Namespace.Name + " in " + thief.Admin.Compute.Name
 		s.refusedByWebhook(where+": clone a claim of namespace bank", "BH-A1",
-			thief.Create(ctx, thief.Claim("stolen", csiClass, actors.CloneOf(bank, "ledger"))))
+			thief.Create(ctx, thief.Claim("stolen", actors.CSIClass, actors.CloneOf(bank, "ledger"))))
 		s.refusedByWebhook(where+": a claim annotated parent: <the bank's volume>", "BH-A4",
-			thief.Create(ctx, thief.Claim("stolen", csiClass, actors.Annotated("parent", s.bankVolume))))
+			thief.Create(ctx, thief.Claim("stolen", actors.CSIClass, actors.Annotated("parent", s.bankVolume))))
 		s.refusedByWebhook(where+": an operator restores a PV with the bank's volume for shop", "BH-C1",
 			thief.Admin.Create(ctx, actors.StaticVolume("stolen", s.bankVolume, thief.Namespace.Name, "stolen")))
 	}
