@@ -1,15 +1,24 @@
 package issuer
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"k8s.io/utils/lru"
 )
 
-// credentialLeeway is how far the clocks of a compute cluster and the issuer
-// may differ.
-const credentialLeeway = 30 * time.Second
+const (
+	// credentialLeeway is how far the clocks of a compute cluster and the
+	// issuer may differ.
+	credentialLeeway = 30 * time.Second
+	// rememberedCredentials is how many verified credentials are remembered; a
+	// cluster shows one or two at a time.
+	rememberedCredentials = 4096
+)
 
 // credentialClaims are those of a bound ServiceAccount token (Kubernetes,
 // pkg/serviceaccount/claims.go).
@@ -30,54 +39,105 @@ type caller struct {
 	serviceAccount string
 	// credentialID is the `jti` of the credential, for the audit trail.
 	credentialID string
+	expires      time.Time
 }
 
 // errCredential is all that a caller whose credential does not verify is told.
 var errCredential = errors.New("the subject_token is not a current ServiceAccount token of a registered compute cluster for this audience")
 
-// errSuspended is told to a caller whose cluster the storage admin suspended.
-var errSuspended = errors.New("this compute cluster is suspended")
-
 // credentialAlgorithms are those that a Kubernetes API server signs
 // ServiceAccount tokens with.
 var credentialAlgorithms = []string{"RS256", "ES256", "ES384", "ES512"}
 
-// authenticate finds out which compute cluster the credential comes from: the
-// one whose key verifies it. Nothing that the credential or the request says
-// of itself decides it.
-func (p *Policy) authenticate(credential, audience string) (caller, error) {
-	parser := jwt.NewParser(
-		jwt.WithValidMethods(credentialAlgorithms),
-		jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(),
-		jwt.WithLeeway(credentialLeeway),
-	)
-	unverified, _, err := jwt.NewParser().ParseUnverified(credential, &credentialClaims{})
+// authenticator finds out which compute cluster of one policy a credential
+// comes from. It lives as long as the policy does, so that what it remembers
+// never outlives a cluster that was removed or whose keys changed.
+type authenticator struct {
+	policy     *Policy
+	audience   string
+	discoverer *discoverer
+	now        func() time.Time
+	parser     *jwt.Parser
+	remembered *lru.Cache // of the hash of a credential to its caller
+}
+
+func newAuthenticator(p *Policy, audience string, d *discoverer, now func() time.Time) *authenticator {
+	return &authenticator{
+		policy: p, audience: audience, discoverer: d, now: now,
+		remembered: lru.New(rememberedCredentials),
+		parser: jwt.NewParser(
+			jwt.WithValidMethods(credentialAlgorithms),
+			jwt.WithAudience(audience),
+			jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(),
+			jwt.WithLeeway(credentialLeeway),
+			jwt.WithTimeFunc(now),
+		),
+	}
+}
+
+// authenticate returns the cluster whose key verifies the credential. Nothing
+// that the credential or the request says of itself decides it.
+func (a *authenticator) authenticate(ctx context.Context, credential string) (caller, error) {
+	sum := sha256.Sum256([]byte(credential))
+	if hit, ok := a.remembered.Get(sum); ok {
+		if who, ok := hit.(caller); ok && a.now().Before(who.expires) {
+			return who, nil
+		}
+		a.remembered.Remove(sum)
+	}
+	var unverified credentialClaims
+	token, _, err := jwt.NewParser().ParseUnverified(credential, &unverified)
 	if err != nil {
 		return caller{}, errCredential
 	}
-	keyID, _ := unverified.Header["kid"].(string)
-	for i := range p.Clusters {
-		cluster := &p.Clusters[i]
-		for _, key := range cluster.JWKS.Key(keyID) {
-			var claims credentialClaims
-			if _, err := parser.ParseWithClaims(credential, &claims, func(*jwt.Token) (any, error) { return key.Key, nil }); err != nil {
-				continue
+	keyID, _ := token.Header["kid"].(string)
+	if keyID == "" {
+		return caller{}, errCredential
+	}
+	var found []caller
+	for _, cluster := range a.policy.Clusters {
+		for _, key := range a.keys(ctx, cluster, keyID, unverified.Issuer) {
+			if who, ok := a.verify(credential, cluster, key); ok {
+				found = append(found, who)
+				break
 			}
-			if claims.Kubernetes.Namespace == "" || claims.Kubernetes.ServiceAccount.Name == "" {
-				return caller{}, errCredential
-			}
-			if cluster.Suspended {
-				return caller{}, errSuspended
-			}
-			return caller{
-				cluster:        cluster,
-				namespace:      claims.Kubernetes.Namespace,
-				serviceAccount: claims.Kubernetes.ServiceAccount.Name,
-				credentialID:   claims.ID,
-			}, nil
 		}
 	}
-	return caller{}, errCredential
+	// A static key is checked to be one cluster's alone when the policy is
+	// read; discovered keys can come to be shared later, and then nobody knows
+	// whose the credential is.
+	if len(found) != 1 {
+		return caller{}, errCredential
+	}
+	a.remembered.Add(sum, found[0])
+	return found[0], nil
+}
+
+// keys are those of the cluster that might verify the credential.
+func (a *authenticator) keys(ctx context.Context, c *Cluster, keyID, issuer string) []jose.JSONWebKey {
+	if c.Discovery == "" {
+		return c.JWKS.Key(keyID)
+	}
+	// The issuer's name does not decide; it keeps credentials of other clusters
+	// from causing requests to this one.
+	if issuer != c.Discovery {
+		return nil
+	}
+	return a.discoverer.keys(ctx, c.Discovery, keyID)
+}
+
+func (a *authenticator) verify(credential string, c *Cluster, key jose.JSONWebKey) (caller, bool) {
+	var claims credentialClaims
+	if _, err := a.parser.ParseWithClaims(credential, &claims, func(*jwt.Token) (any, error) { return key.Key, nil }); err != nil {
+		return caller{}, false
+	}
+	who := caller{
+		cluster:        c,
+		namespace:      claims.Kubernetes.Namespace,
+		serviceAccount: claims.Kubernetes.ServiceAccount.Name,
+		credentialID:   claims.ID,
+		expires:        claims.ExpiresAt.Time,
+	}
+	return who, who.namespace != "" && who.serviceAccount != ""
 }

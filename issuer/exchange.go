@@ -2,13 +2,13 @@ package issuer
 
 import (
 	"encoding/json"
-	"errors"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
-	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -18,123 +18,154 @@ import (
 // 1 KiB.
 const maxRequest = 32 << 10
 
-// tokenClaims are those that the storage cluster needs (openstorage
-// pkg/auth/claims.go): name and email must be present, and may be empty.
-type tokenClaims struct {
-	jwt.RegisteredClaims
-	Name   string   `json:"name"`
-	Email  string   `json:"email"`
-	Roles  []string `json:"roles"`
-	Groups []string `json:"groups"`
-}
-
 // fault is a refusal with its OAuth code and HTTP status.
 type fault struct {
 	status      int
 	code        string
 	description string
+	// retryAfter is how long to wait, rounded up to seconds; zero to say nothing.
+	retryAfter time.Duration
+}
+
+func bad(code, description string) *fault {
+	return &fault{status: http.StatusBadRequest, code: code, description: description}
 }
 
 // exchangeHandler answers POST /token.
 type exchangeHandler struct {
-	issuerURL string
-	backdate  time.Duration
-	key       *signingKey
-	policy    func() *Policy
-	now       func() time.Time
-	metrics   *metrics
+	minter        *minter
+	authenticator func() *authenticator
+	now           func() time.Time
+	metrics       *metrics
+	audit         *auditLog
 }
 
 func (h *exchangeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := h.now()
+	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+	entry := auditEntry{source: r.RemoteAddr}
+	answer, f := h.exchange(r, &entry)
+	entry.fault = f
+	h.audit.write(r.Context(), entry)
+	h.metrics.observe(entry, h.now().Sub(start))
+
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	start := h.now()
-	answer, f := h.exchange(w, r)
-	h.metrics.observe(f, h.now().Sub(start))
-	if f != nil {
-		klog.FromContext(r.Context()).Info("Refused an exchange",
-			"code", f.code, "reason", f.description, "source", r.RemoteAddr)
-		w.WriteHeader(f.status)
-		_ = json.NewEncoder(w).Encode(exchange.ErrorResponse{Code: f.code, Description: f.description})
+	if f == nil {
+		_ = json.NewEncoder(w).Encode(answer) //nolint:gosec // G117: the token is what was asked for
 		return
 	}
-	_ = json.NewEncoder(w).Encode(answer) //nolint:gosec // G117: the token is what was asked for
+	if f.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
+	}
+	w.WriteHeader(f.status)
+	_ = json.NewEncoder(w).Encode(exchange.ErrorResponse{Code: f.code, Description: f.description})
 }
 
-func (h *exchangeHandler) exchange(w http.ResponseWriter, r *http.Request) (*exchange.Response, *fault) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+// exchange decides one request, and notes in the entry what is known of it.
+func (h *exchangeHandler) exchange(r *http.Request, entry *auditEntry) (*exchange.Response, *fault) {
 	if err := r.ParseForm(); err != nil {
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "the body is not a form of at most 32 KiB"}
+		return nil, bad(exchange.InvalidRequest, "the body is not a form of at most 32 KiB")
 	}
 	// PostForm: parameters in the URL would end up in the logs of proxies.
 	form := r.PostForm
 	for name, values := range form {
 		if len(values) > 1 {
-			return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "a parameter is repeated: " + printable(name)}
+			return nil, bad(exchange.InvalidRequest, "a parameter is repeated: "+printable(name))
 		}
 	}
 	switch {
+	case form.Get("grant_type") == "":
+		return nil, bad(exchange.InvalidRequest, "grant_type is missing")
 	case form.Get("grant_type") != exchange.GrantType:
-		return nil, &fault{http.StatusBadRequest, exchange.UnsupportedGrantType, "grant_type: want " + exchange.GrantType}
+		return nil, bad(exchange.UnsupportedGrantType, "grant_type: want "+exchange.GrantType)
 	case form.Get("subject_token") == "":
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "subject_token is missing"}
+		return nil, bad(exchange.InvalidRequest, "subject_token is missing")
 	case form.Get("subject_token_type") != exchange.TokenTypeJWT:
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "subject_token_type: want " + exchange.TokenTypeJWT}
-	case form.Has("actor_token"):
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "actor_token: delegation is not supported"}
+		return nil, bad(exchange.InvalidRequest, "subject_token_type: want "+exchange.TokenTypeJWT)
+	case form.Has("actor_token") || form.Has("actor_token_type"):
+		return nil, bad(exchange.InvalidRequest, "actor_token: delegation is not supported")
 	case form.Has("requested_token_type") && form.Get("requested_token_type") != exchange.TokenTypeAccess:
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidRequest, "requested_token_type: want " + exchange.TokenTypeAccess}
+		return nil, bad(exchange.InvalidRequest, "requested_token_type: want "+exchange.TokenTypeAccess)
 	}
-	policy := h.policy()
-	who, err := policy.authenticate(form.Get("subject_token"), h.issuerURL)
+	authenticator := h.authenticator()
+	who, err := authenticator.authenticate(r.Context(), form.Get("subject_token"))
 	if err != nil {
-		code := exchange.InvalidClient
-		if errors.Is(err, errSuspended) {
-			code = exchange.UnauthorizedClient
-		}
-		return nil, &fault{http.StatusUnauthorized, code, err.Error()}
+		return nil, &fault{status: http.StatusUnauthorized, code: exchange.InvalidClient, description: err.Error()}
+	}
+	entry.caller = who
+	if f := h.throttle(who.cluster); f != nil {
+		return nil, f
 	}
 	role, ok := who.cluster.role(who.namespace, who.serviceAccount)
 	switch {
+	case who.cluster.Suspended:
+		return nil, bad(exchange.UnauthorizedClient, "this compute cluster is suspended")
 	case !ok:
-		return nil, &fault{http.StatusBadRequest, exchange.UnauthorizedClient, "this ServiceAccount may not ask for tokens"}
-	case form.Get("audience") != policy.StorageCluster:
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidTarget, "audience: not the id of this issuer's storage cluster"}
+		return nil, bad(exchange.UnauthorizedClient, "this ServiceAccount may not ask for tokens")
+	case form.Get("audience") != authenticator.policy.StorageCluster:
+		return nil, bad(exchange.InvalidTarget, "audience: not the id of this issuer's storage cluster")
 	}
 	tenant, err := exchange.ParseScope(form.Get("scope"))
 	if err != nil {
-		return nil, &fault{http.StatusBadRequest, exchange.InvalidScope, err.Error()}
+		return nil, bad(exchange.InvalidScope, "scope: want namespace:<name> uid:<uid> [tenant:<label>], each well-formed and once")
 	}
-	return h.mint(r, policy, who, role, tenant)
+	entry.tenant = tenant
+	if !who.cluster.serves(tenant) {
+		return nil, bad(exchange.InvalidScope, "the policy does not let this compute cluster ask for this namespace or tenant")
+	}
+	life, f := h.life(form.Get("requested_life"), who.cluster)
+	if f != nil {
+		return nil, f
+	}
+	return h.grant(authenticator.policy, who.cluster, role, tenant, life, entry)
 }
 
-func (h *exchangeHandler) mint(r *http.Request, policy *Policy, who caller, role string, tenant tenancy.Tenant) (*exchange.Response, *fault) {
-	subject := tenant.Subject(who.cluster.Name)
-	life := who.cluster.MaxLife.Duration
-	now := h.now()
+// throttle takes one request out of the cluster's bucket.
+func (h *exchangeHandler) throttle(c *Cluster) *fault {
+	reservation := c.limiter.ReserveN(h.now(), 1)
+	delay := reservation.DelayFrom(h.now())
+	if delay == 0 {
+		return nil
+	}
+	reservation.CancelAt(h.now())
+	return &fault{
+		status: http.StatusTooManyRequests, code: exchange.TemporarilyUnavailable,
+		description: "too many requests of this compute cluster", retryAfter: delay,
+	}
+}
+
+// life is the least of what was asked (in seconds) and what the policy allows.
+func (h *exchangeHandler) life(asked string, c *Cluster) (time.Duration, *fault) {
+	if asked == "" {
+		return c.MaxLife, nil
+	}
+	seconds, err := strconv.ParseInt(asked, 10, 32)
+	life := time.Duration(seconds) * time.Second
+	if err != nil || life < minLife {
+		return 0, bad(exchange.InvalidRequest, "requested_life: want seconds, at least "+strconv.Itoa(int(minLife.Seconds())))
+	}
+	return min(life, c.MaxLife), nil
+}
+
+func (h *exchangeHandler) grant(p *Policy, c *Cluster, role string, tenant tenancy.Tenant, life time.Duration, entry *auditEntry) (*exchange.Response, *fault) {
+	subject := tenant.Subject(c.Name)
 	claims := tokenClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    h.issuerURL,
-			Subject:   subject,
-			Audience:  jwt.ClaimStrings{policy.StorageCluster},
-			IssuedAt:  jwt.NewNumericDate(now.Add(-h.backdate)),
-			ExpiresAt: jwt.NewNumericDate(now.Add(life)),
-			ID:        uuid.NewString(),
+			Subject:  subject,
+			Audience: jwt.ClaimStrings{p.StorageCluster},
+			ID:       uuid.NewString(),
 		},
-		Name:   tenant.String() + " of " + who.cluster.Name,
+		Name:   tenant.String() + " of " + c.Name,
 		Roles:  []string{role},
 		Groups: []string{subject},
+		extra:  c.Claims,
 	}
-	token, err := h.key.sign(claims)
+	token, expires, err := h.minter.mint(claims, life)
 	if err != nil {
-		klog.FromContext(r.Context()).Error(err, "Signing failed")
-		return nil, &fault{http.StatusInternalServerError, exchange.ServerError, "the token could not be signed"}
+		return nil, &fault{status: http.StatusInternalServerError, code: exchange.ServerError, description: "the token could not be signed"}
 	}
-	// The audit trail: one line for each token, without the token.
-	klog.FromContext(r.Context()).Info("Minted a token",
-		"cluster", who.cluster.Name, "serviceAccount", klog.KRef(who.namespace, who.serviceAccount),
-		"subject", subject, "role", role, "life", life, "jti", claims.ID,
-		"credentialJTI", who.credentialID, "source", r.RemoteAddr)
+	entry.subject, entry.role, entry.tokenID, entry.expires = subject, role, claims.ID, expires
 	return &exchange.Response{
 		AccessToken:     token,
 		IssuedTokenType: exchange.TokenTypeAccess,

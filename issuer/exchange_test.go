@@ -2,11 +2,14 @@ package issuer
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +19,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/textlogger"
 	"sigs.k8s.io/yaml"
@@ -74,12 +79,15 @@ func (c computeCluster) credential(t *testing.T, serviceAccount string, change f
 	return signed
 }
 
-// testIssuerFor serves for the clusters; suspended names one of them.
-func newHandler(t *testing.T, suspended string, clusters ...computeCluster) *exchangeHandler {
+// newHandler serves for the clusters; suspended names one of them.
+func newHandler(t *testing.T, suspended string, clusters ...computeCluster) *testHandler {
 	t.Helper()
 	var stanzas []any
 	for _, c := range clusters {
-		stanzas = append(stanzas, map[string]any{"name": c.name, "jwks": c.jwks(), "suspended": c.name == suspended})
+		stanzas = append(stanzas, map[string]any{
+			"name": c.name, "jwks": c.jwks(), "suspended": c.name == suspended, "claims": map[string]string{"site": "berlin"},
+			"namespaces": map[string]any{"deny": []string{"kube-*"}}, "tenants": map[string]any{"deny": []string{"secret"}},
+		})
 	}
 	raw, err := yaml.Marshal(map[string]any{"storageCluster": "storage-1", "maxLife": "10m", "clusters": stanzas})
 	if err != nil {
@@ -89,14 +97,29 @@ func newHandler(t *testing.T, suspended string, clusters ...computeCluster) *exc
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	pem, err := generate("ES256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exchangeHandler{
-		issuerURL: testIssuer, backdate: time.Minute, key: &signingKey{private: key, id: "signing"},
-		policy: func() *Policy { return policy }, now: time.Now, metrics: newMetrics(),
+	ring, err := parseKeys(map[string][]byte{"signing.pem": pem})
+	if err != nil {
+		t.Fatal(err)
 	}
+	inForce := newAuthenticator(policy, testIssuer, newDiscoverer(http.DefaultClient, time.Now), time.Now)
+	audit := &bytes.Buffer{}
+	return &testHandler{audit: audit, ring: ring, exchangeHandler: exchangeHandler{
+		minter:        &minter{issuer: testIssuer, backdate: time.Minute, keys: func() *keyRing { return ring }, now: time.Now},
+		authenticator: func() *authenticator { return inForce },
+		now:           time.Now, metrics: newMetrics(), audit: newAuditLog(audit),
+	}}
+}
+
+// testHandler is the token endpoint with its audit log and keys at hand.
+type testHandler struct {
+	exchangeHandler
+
+	audit *bytes.Buffer
+	ring  *keyRing
 }
 
 func form(credential string) url.Values {
@@ -142,7 +165,7 @@ func TestExchangeGrantsWhatThePolicySays(t *testing.T) {
 				t.Errorf("answer: type %q, issued type %q, scope %q, expires in %d", got.TokenType, got.IssuedTokenType, got.Scope, got.ExpiresIn)
 			}
 			var claims tokenClaims
-			if _, err := jwt.ParseWithClaims(got.AccessToken, &claims, func(*jwt.Token) (any, error) { return h.key.private.Public(), nil },
+			if _, err := jwt.ParseWithClaims(got.AccessToken, &claims, func(*jwt.Token) (any, error) { return h.ring.keys[0].public.Key, nil },
 				jwt.WithValidMethods([]string{"ES256"}), jwt.WithAudience("storage-1"), jwt.WithIssuer(testIssuer)); err != nil {
 				t.Fatal(err)
 			}
@@ -157,6 +180,9 @@ func TestExchangeGrantsWhatThePolicySays(t *testing.T) {
 			}
 			if claims.ID == "" {
 				t.Error("the token has no jti")
+			}
+			if site := payload(t, got.AccessToken)["site"]; site != "berlin" {
+				t.Errorf("the claim that the policy adds is %v", site)
 			}
 			if back := before.Sub(claims.IssuedAt.Time); back < 59*time.Second {
 				t.Errorf("iat is back-dated by %v, want a minute", back)
@@ -196,13 +222,32 @@ func TestExchangeRefusesWithTheRightCode(t *testing.T) {
 		"a body that is too large":        {with("padding", strings.Repeat("x", maxRequest)), 400, exchange.InvalidRequest},
 		"another storage cluster":         {with("audience", "storage-2"), 400, exchange.InvalidTarget},
 		"no scope":                        {without("scope"), 400, exchange.InvalidScope},
+		"a namespace of another cluster":  {with("scope", "namespace:team-a@k14c2 uid:"+testUID), 400, exchange.InvalidScope},
+		"a namespace the policy denies":   {with("scope", "namespace:kube-system uid:"+testUID), 400, exchange.InvalidScope},
+		"a tenant the policy denies":      {with("scope", testScope+" tenant:secret"), 400, exchange.InvalidScope},
+		"a scope with a tab":              {with("scope", "namespace:team-a\tuid:"+testUID), 400, exchange.InvalidScope},
+		"a scope with a line break":       {with("scope", "namespace:team-a uid:"+testUID+"\n"), 400, exchange.InvalidScope},
+		"a scope with a comma":            {with("scope", "namespace:team-a,team-b uid:"+testUID), 400, exchange.InvalidScope},
+		"a scope with a wide colon":       {with("scope", "namespace\uff1ateam-a uid:"+testUID), 400, exchange.InvalidScope},
+		"a namespace of look-alikes":      {with("scope", "namespace:te\u0430m-a uid:"+testUID), 400, exchange.InvalidScope},
+		"a namespace with a zero width":   {with("scope", "namespace:team-a\u200b uid:"+testUID), 400, exchange.InvalidScope},
+		"a namespace with a zero byte":    {with("scope", "namespace:team-a\x00 uid:"+testUID), 400, exchange.InvalidScope},
+		"a uid that is a subject":         {with("scope", "namespace:team-a uid:"+testUID+"@k14c2"), 400, exchange.InvalidScope},
+		"a scope with the group of all":   {with("scope", testScope+" groups:*"), 400, exchange.InvalidScope},
+		"a tenant that is the group":      {with("scope", testScope+" tenant:*"), 400, exchange.InvalidScope},
+		"a life that is no number":        {with("requested_life", "1h"), 400, exchange.InvalidRequest},
+		"a life below zero":               {with("requested_life", "-1"), 400, exchange.InvalidRequest},
+		"a life of no time":               {with("requested_life", "0"), 400, exchange.InvalidRequest},
+		"no grant type":                   {without("grant_type"), 400, exchange.InvalidRequest},
+		"no type of credential":           {without("subject_token_type"), 400, exchange.InvalidRequest},
+		"an empty audience":               {with("audience", ""), 400, exchange.InvalidTarget},
 		"a scope without uid":             {with("scope", "namespace:team-a"), 400, exchange.InvalidScope},
 		"a scope with another cluster":    {with("scope", testScope+" cluster:k14c2"), 400, exchange.InvalidScope},
 		"a scope that asks for a role":    {with("scope", testScope+" role:system.admin"), 400, exchange.InvalidScope},
 		"a scope with two namespaces":     {with("scope", testScope+" namespace:team-b"), 400, exchange.InvalidScope},
 		"a tenant of another cluster":     {with("scope", testScope+" tenant:x@k14c2"), 400, exchange.InvalidScope},
 		"a ServiceAccount of no business": {form(cluster.credential(t, "default", nil)), 400, exchange.UnauthorizedClient},
-		"a suspended cluster":             {form(other.credential(t, "bulkhead-sidecar", nil)), 401, exchange.UnauthorizedClient},
+		"a suspended cluster":             {form(other.credential(t, "bulkhead-sidecar", nil)), 400, exchange.UnauthorizedClient},
 		"not a JWT":                       {with("subject_token", "secret-looking-garbage"), 401, exchange.InvalidClient},
 		"a key that nobody registered":    {form(stranger.credential(t, "bulkhead-sidecar", nil)), 401, exchange.InvalidClient},
 		"an unknown key id":               {changed(func(_ jwt.MapClaims, h map[string]any) { h["kid"] = "x" }), 401, exchange.InvalidClient},
@@ -228,6 +273,86 @@ func TestExchangeRefusesWithTheRightCode(t *testing.T) {
 				t.Error("the answer repeats the credential")
 			}
 		})
+	}
+}
+
+func payload(t *testing.T, token string) jwt.MapClaims {
+	t.Helper()
+	var claims jwt.MapClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+func TestTheLifeIsTheLeastOfAskedAndAllowed(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	for asked, want := range map[string]int64{"": 600, "60": 60, "600": 600, "86400": 600} {
+		f := form(cluster.credential(t, "bulkhead-sidecar", nil))
+		if asked != "" {
+			f.Set("requested_life", asked)
+		}
+		var got exchange.Response
+		if err := json.Unmarshal(post(t, h, f.Encode()).Body.Bytes(), &got); err != nil || got.ExpiresIn != want {
+			t.Errorf("asked %q: %d s, %v; want %d", asked, got.ExpiresIn, err, want)
+		}
+	}
+}
+
+func TestAClusterThatAsksTooOftenWaits(t *testing.T) {
+	busy, quiet := newComputeCluster(t, "k14c1"), newComputeCluster(t, "k14c2")
+	h := newHandler(t, "", busy, quiet)
+	now := time.Now()
+	h.now = func() time.Time { return now } // no token comes back to the bucket
+	credential := busy.credential(t, "bulkhead-sidecar", nil)
+	for i := range DefaultRateLimit().Burst {
+		if w := post(t, h, form(credential).Encode()); w.Code != http.StatusOK {
+			t.Fatalf("exchange %d: HTTP %d", i, w.Code)
+		}
+	}
+	w := post(t, h, form(credential).Encode())
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("HTTP %d, Retry-After %q; want 429 and 1", w.Code, w.Header().Get("Retry-After"))
+	}
+	if w := post(t, h, form(quiet.credential(t, "bulkhead-sidecar", nil)).Encode()); w.Code != http.StatusOK {
+		t.Errorf("another cluster has to wait too: HTTP %d", w.Code)
+	}
+}
+
+// A verified credential is remembered, and forgotten when it expires.
+func TestAReplayedCredentialEndsWithItsExpiry(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	now := time.Now()
+	h.authenticator().now = func() time.Time { return now }
+	h.authenticator().parser = jwt.NewParser(jwt.WithValidMethods(credentialAlgorithms), jwt.WithAudience(testIssuer),
+		jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return now }))
+	body := form(cluster.credential(t, "bulkhead-sidecar", nil)).Encode()
+	for range 2 {
+		if w := post(t, h, body); w.Code != http.StatusOK {
+			t.Fatalf("HTTP %d before the expiry", w.Code)
+		}
+	}
+	now = now.Add(time.Hour + time.Second)
+	if w := post(t, h, body); w.Code != http.StatusUnauthorized {
+		t.Errorf("HTTP %d after the expiry, want 401", w.Code)
+	}
+}
+
+// Any OAuth client that lets one set the parameters can exchange.
+func TestAStandardOAuthClientGetsAToken(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	server := httptest.NewTLSServer(newHandler(t, "", cluster))
+	defer server.Close()
+	params := form(cluster.credential(t, "bulkhead-sidecar", nil))
+	config := clientcredentials.Config{TokenURL: server.URL + exchange.TokenPath, EndpointParams: params, AuthStyle: oauth2.AuthStyleInParams}
+	token, err := config.Token(context.WithValue(t.Context(), oauth2.HTTPClient, server.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.AccessToken == "" || token.Type() != "Bearer" || time.Until(token.Expiry) > 10*time.Minute {
+		t.Errorf("type %q, expiry %v", token.Type(), token.Expiry)
 	}
 }
 
@@ -269,8 +394,8 @@ func TestE15_TheKeySetIsTheCluster(t *testing.T) {
 	}
 }
 
-// E4: neither credentials nor tokens reach the log.
-func TestE4_TheLogHoldsNoSecrets(t *testing.T) {
+// E4: neither credentials nor tokens reach the audit log or the log.
+func TestE4_TheLogsHoldNoSecrets(t *testing.T) {
 	var log bytes.Buffer
 	logger := textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&log), textlogger.Verbosity(10)))
 	cluster := newComputeCluster(t, "k14c1")
@@ -287,14 +412,89 @@ func TestE4_TheLogHoldsNoSecrets(t *testing.T) {
 			secrets = append(secrets, got.AccessToken)
 		}
 	}
-	if len(secrets) != 4 || !strings.Contains(log.String(), "Minted a token") {
-		t.Fatalf("want 3 credentials and 1 token and an audit line; got %d secrets", len(secrets))
+	lines := strings.Count(h.audit.String(), "\n")
+	if len(secrets) != 4 || lines != 3 {
+		t.Fatalf("%d secrets and %d audit lines, want 3 credentials and 1 token, and 3 lines", len(secrets), lines)
 	}
 	for _, s := range secrets {
-		if strings.Contains(log.String(), s) || strings.Contains(log.String(), s[strings.LastIndex(s, ".")+1:]) {
-			t.Error("the log holds a credential, a token or a signature")
+		signature := s[strings.LastIndex(s, ".")+1:]
+		if strings.Contains(log.String(), signature) || strings.Contains(h.audit.String(), signature) {
+			t.Error("a log holds a credential, a token or a signature")
 		}
 	}
+}
+
+func TestTheAuditLogTellsWhoGotWhat(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	post(t, h, form(cluster.credential(t, "bulkhead-sidecar", nil)).Encode())
+	post(t, h, form("garbage").Encode())
+	lines := strings.Split(strings.TrimSpace(h.audit.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines, want 2", len(lines))
+	}
+	for i, want := range []map[string]string{
+		{
+			"result": "granted", "cluster": "k14c1", "serviceAccount": "bulkhead-system/bulkhead-sidecar",
+			"credentialJTI": "credential-1", "namespace": "team-a", "uid": testUID, "subject": "team-a." + testUID + "@k14c1",
+			"role": storage.TenantRole, "source": "192.0.2.1:1234",
+		},
+		{"result": exchange.InvalidClient, "cluster": "", "source": "192.0.2.1:1234"},
+	} {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range want {
+			if got[key] != value {
+				t.Errorf("line %d: %s is %v, want %q", i, key, got[key], value)
+			}
+		}
+		for _, key := range []string{"time", map[bool]string{true: "jti", false: "reason"}[i == 0]} {
+			if got[key] == nil || got[key] == "" {
+				t.Errorf("line %d lacks %s", i, key)
+			}
+		}
+	}
+}
+
+func FuzzExchange(f *testing.F) {
+	f.Add(form("a.b.c").Encode())
+	f.Add("grant_type=" + url.QueryEscape(exchange.GrantType) + "&subject_token=%00")
+	f.Add("%")
+	f.Add("a=1&a=2")
+	// Kept out of the loop: what differs is the request.
+	policy, err := ParsePolicy([]byte("storageCluster: s\nclusters:\n- {name: a, discovery: 'https://a.example'}"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	inForce := newAuthenticator(policy, testIssuer, newDiscoverer(&http.Client{Transport: refusing{}}, time.Now), time.Now)
+	h := &exchangeHandler{
+		authenticator: func() *authenticator { return inForce }, now: time.Now, metrics: newMetrics(), audit: newAuditLog(io.Discard),
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		req := httptest.NewRequest(http.MethodPost, exchange.TokenPath, strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		var got exchange.ErrorResponse
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Code == "" || w.Code < 400 || w.Code >= 500 {
+			t.Errorf("HTTP %d: %s", w.Code, w.Body)
+		}
+		// RFC 6749 §5.2: visible ASCII without quote and backslash.
+		for _, c := range got.Description {
+			if c < ' ' || c > '~' || c == '"' || c == '\\' {
+				t.Errorf("the description holds %q", c)
+			}
+		}
+	})
+}
+
+// refusing is a network that is not there.
+type refusing struct{}
+
+func (refusing) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no network")
 }
 
 func unsigned(t *testing.T, credential string) string {

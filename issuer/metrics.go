@@ -1,19 +1,26 @@
 package issuer
 
 import (
+	"math"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics of the issuer. No label takes a value that a caller chooses.
+// metrics of the issuer. A label never takes a value that a caller chooses: the
+// cluster is the policy's name for it, empty if the credential did not verify.
 type metrics struct {
-	registry     *prometheus.Registry
-	exchanges    *prometheus.CounterVec
-	duration     prometheus.Histogram
-	policyLoaded prometheus.Gauge
-	clusters     prometheus.Gauge
+	registry         *prometheus.Registry
+	exchanges        *prometheus.CounterVec
+	duration         prometheus.Histogram
+	policyLoaded     prometheus.Gauge
+	policyGeneration prometheus.Counter
+	clusters         prometheus.Gauge
+	keysLoaded       prometheus.Gauge
+	announced        *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -21,8 +28,8 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bulkhead_issuer_exchanges_total",
-			Help: "Token exchanges by result: ok, or the OAuth error code.",
-		}, []string{"result"}),
+			Help: "Token exchanges by compute cluster and result: granted, or the OAuth error code.",
+		}, []string{"cluster", "result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "bulkhead_issuer_exchange_duration_seconds",
 			Help:    "Time to answer a token exchange.",
@@ -32,21 +39,59 @@ func newMetrics() *metrics {
 			Name: "bulkhead_issuer_policy_loaded",
 			Help: "1 if the policy file is the policy in force, 0 if the file is bad and an older policy is.",
 		}),
+		policyGeneration: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "bulkhead_issuer_policy_generation",
+			Help: "How many policies came into force since the start.",
+		}),
 		clusters: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bulkhead_issuer_clusters",
 			Help: "Compute clusters in the policy in force.",
 		}),
+		keysLoaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "bulkhead_issuer_keys_loaded",
+			Help: "1 if the key folder is what signs, 0 if it is bad and older keys do.",
+		}),
+		announced: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bulkhead_issuer_key_announcements_total",
+			Help: "Storage endpoints that were made to read the keys again, by result: ok or failed.",
+		}, []string{"endpoint", "result"}),
 	}
-	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.clusters,
+	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.announced,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *metrics) observe(f *fault, took time.Duration) {
-	result := "ok"
-	if f != nil {
-		result = f.code
-	}
-	m.exchanges.WithLabelValues(result).Inc()
+// watchKeys reports the age of the signing key at each scrape.
+func (m *metrics) watchKeys(ring func() *keyRing, now func() time.Time) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "bulkhead_issuer_signing_key_age_seconds",
+		Help: "How long the key that signs has been signing; NaN if no key does, large for a key without schedule.",
+	}, func() float64 {
+		key, err := ring().signing(now())
+		if err != nil {
+			return math.NaN()
+		}
+		return now().Sub(key.sign).Seconds()
+	}))
+}
+
+func (m *metrics) policyChanged(p *Policy) {
+	m.policyGeneration.Inc()
+	m.clusters.Set(float64(len(p.Clusters)))
+}
+
+func (m *metrics) observe(e auditEntry, took time.Duration) {
+	m.exchanges.WithLabelValues(e.cluster(), e.result()).Inc()
 	m.duration.Observe(took.Seconds())
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func loaded(err error) float64 {
+	if err != nil {
+		return 0
+	}
+	return 1
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
+	"golang.org/x/time/rate"
 
 	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -18,44 +18,84 @@ import (
 // DefaultLife is how long a token lives where the policy does not say.
 const DefaultLife = time.Hour
 
-// minLife keeps a policy from granting lives that end before a token can be
-// published and used.
-const minLife = 10 * time.Second
+const (
+	// minLife keeps a policy from granting lives that end before a token can be
+	// published and used; maxLife keeps short life what revokes a token.
+	minLife = 10 * time.Second
+	maxLife = 24 * time.Hour
+)
 
 // Policy is what the storage admin decides: which compute clusters there are
 // and what each may ask for. Nothing in a request widens it.
 type Policy struct {
 	// StorageCluster is the id of the storage cluster, the `aud` of every token.
-	StorageCluster string `json:"storageCluster"`
+	StorageCluster string `yaml:"storageCluster"`
 	// MaxLife bounds the life of every token, e.g. "1h"; DefaultLife if absent.
-	MaxLife metav1.Duration `json:"maxLife,omitzero"`
+	MaxLife time.Duration `yaml:"maxLife"`
+	// RateLimit bounds the exchanges of each cluster that has none of its own;
+	// DefaultRateLimit if absent.
+	RateLimit RateLimit `yaml:"rateLimit"`
 	// Clusters are the compute clusters, by unique name.
-	Clusters []Cluster `json:"clusters"`
+	Clusters []*Cluster `yaml:"clusters"`
 }
 
 // Cluster is one compute cluster.
 type Cluster struct {
 	// Name is a DNS label. It ends the subject of each of the cluster's tenants.
-	Name string `json:"name"`
+	Name string `yaml:"name"`
 	// JWKS holds the public keys that verify the cluster's ServiceAccount
 	// tokens (RFC 7517 §5). A compute cluster *is* this key set: the `iss` of
 	// its tokens is often the same in every cluster and decides nothing.
-	JWKS jose.JSONWebKeySet `json:"jwks"`
+	JWKS KeySet `yaml:"jwks"`
+	// Discovery is the cluster's ServiceAccount issuer URL, where its keys are
+	// read instead of from JWKS: for clusters whose issuer is public.
+	Discovery string `yaml:"discovery"`
 	// ServiceAccounts may ask, each for one role; DefaultServiceAccounts if absent.
-	ServiceAccounts []ServiceAccount `json:"serviceAccounts,omitempty"`
+	ServiceAccounts []ServiceAccount `yaml:"serviceAccounts"`
+	// Namespaces and Tenants say for which the cluster may ask; a plain
+	// namespace is judged by the first, a labelled one by both.
+	Namespaces Filter `yaml:"namespaces"`
+	Tenants    Filter `yaml:"tenants"`
 	// MaxLife bounds the life of the cluster's tokens; the policy's if absent.
-	MaxLife metav1.Duration `json:"maxLife,omitzero"`
+	MaxLife time.Duration `yaml:"maxLife"`
+	// Claims are added to the cluster's tokens. They cannot replace a claim
+	// that decides anything.
+	Claims map[string]string `yaml:"claims"`
+	// RateLimit bounds the cluster's exchanges; the policy's if absent.
+	RateLimit RateLimit `yaml:"rateLimit"`
 	// Suspended stops all minting for the cluster.
-	Suspended bool `json:"suspended,omitempty"`
+	Suspended bool `yaml:"suspended"`
+
+	limiter *rate.Limiter
 }
 
 // ServiceAccount is a part of Bulkhead in a compute cluster, and the role on
 // the storage cluster that its tokens carry.
 type ServiceAccount struct {
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	Role      string `json:"role"`
+	Namespace string `yaml:"namespace"`
+	Name      string `yaml:"name"`
+	Role      string `yaml:"role"`
 }
+
+// Filter admits names by globs (path.Match): one of Allow must match if there
+// are any, and none of Deny.
+type Filter struct {
+	Allow []string `yaml:"allow"`
+	Deny  []string `yaml:"deny"`
+}
+
+// RateLimit is a token bucket.
+type RateLimit struct {
+	// PerSecond is how many exchanges are granted in the long run.
+	PerSecond float64 `yaml:"perSecond"`
+	// Burst is how many may come at once: a new install asks for all
+	// namespaces of a cluster.
+	Burst int `yaml:"burst"`
+}
+
+// DefaultRateLimit lets a cluster of 10,000 namespaces get all its tokens
+// within minutes, and no cluster keep the issuer from the others.
+func DefaultRateLimit() RateLimit { return RateLimit{PerSecond: 100, Burst: 500} }
 
 // DefaultServiceAccounts are those of the chart in its default namespace: the
 // sidecar gets tokens that use volumes, the webhook tokens that look at them.
@@ -66,87 +106,141 @@ func DefaultServiceAccounts() []ServiceAccount {
 	}
 }
 
-// ParsePolicy reads a policy from YAML. Unknown fields are errors, and so is
-// anything that would leave open who a compute cluster is.
-func ParsePolicy(raw []byte) (*Policy, error) {
-	var p Policy
-	if err := yaml.UnmarshalStrict(raw, &p); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+// fieldError is a fault of a policy and the path of the field that has it, each
+// element a key or an index.
+type fieldError struct {
+	path []any
+	err  error
+}
+
+func (e *fieldError) Error() string {
+	var name strings.Builder
+	for _, element := range e.path {
+		if index, ok := element.(int); ok {
+			fmt.Fprintf(&name, "[%d]", index)
+			continue
+		}
+		if name.Len() > 0 {
+			name.WriteByte('.')
+		}
+		fmt.Fprint(&name, element)
 	}
+	return name.String() + ": " + e.err.Error()
+}
+
+func (e *fieldError) Unwrap() error { return e.err }
+
+func at(err error, path ...any) error {
+	var inner *fieldError
+	if errors.As(err, &inner) {
+		return &fieldError{append(path, inner.path...), inner.err}
+	}
+	return &fieldError{path, err}
+}
+
+// complete fills in defaults and refuses whatever would leave open who a
+// compute cluster is or what it may have.
+func (p *Policy) complete() error {
 	if p.StorageCluster == "" {
-		return nil, errors.New("policy: storageCluster is missing: set it to the id of the storage cluster")
+		return at(errors.New("missing: set it to the id of the storage cluster"), "storageCluster")
 	}
 	var err error
-	if p.MaxLife.Duration, err = lifeOr(p.MaxLife.Duration, DefaultLife); err != nil {
-		return nil, fmt.Errorf("policy: maxLife: %w", err)
+	if p.MaxLife, err = lifeOr(p.MaxLife, DefaultLife); err != nil {
+		return at(err, "maxLife")
+	}
+	if p.RateLimit, err = p.RateLimit.or(DefaultRateLimit()); err != nil {
+		return at(err, "rateLimit")
 	}
 	names, keys := map[string]bool{}, map[string]string{}
-	for i := range p.Clusters {
-		c := &p.Clusters[i]
-		if err := c.complete(p.MaxLife.Duration); err != nil {
-			return nil, fmt.Errorf("policy: clusters[%d] %q: %w", i, c.Name, err)
+	for i, c := range p.Clusters {
+		if c == nil {
+			return at(errors.New("empty"), "clusters", i)
+		}
+		if err := c.complete(p); err != nil {
+			return at(err, "clusters", i)
 		}
 		if names[c.Name] {
-			return nil, fmt.Errorf("policy: clusters[%d]: the name %q is taken", i, c.Name)
+			return at(fmt.Errorf("%q is taken", c.Name), "clusters", i, "name")
 		}
 		names[c.Name] = true
 		for _, key := range c.JWKS.Keys {
 			sum, err := thumbprint(key)
 			if err != nil {
-				return nil, fmt.Errorf("policy: clusters[%d] %q: key %q: %w", i, c.Name, key.KeyID, err)
+				return at(err, "clusters", i, "jwks")
 			}
-			if other, taken := keys[sum]; taken && other != c.Name {
-				return nil, fmt.Errorf("policy: clusters %q and %q share the key %q: the issuer could not tell them apart", other, c.Name, key.KeyID)
+			if other, taken := keys[sum]; taken {
+				return at(fmt.Errorf("clusters %q and %q share the key %q: the issuer could not tell them apart", other, c.Name, key.KeyID), "clusters", i, "jwks")
 			}
 			keys[sum] = c.Name
-		}
-	}
-	return &p, nil
-}
-
-func (c *Cluster) complete(maxLife time.Duration) error {
-	if err := tenancy.ValidateClusterName(c.Name); err != nil {
-		return err
-	}
-	if len(c.JWKS.Keys) == 0 {
-		return errors.New("jwks has no keys: paste what `kubectl bulkhead register` prints")
-	}
-	for _, key := range c.JWKS.Keys {
-		switch {
-		case key.KeyID == "":
-			return errors.New("jwks: a key has no kid")
-		case !key.Valid() || !key.IsPublic():
-			return fmt.Errorf("jwks: key %q is not a valid public key", key.KeyID)
-		}
-	}
-	var err error
-	if c.MaxLife.Duration, err = lifeOr(c.MaxLife.Duration, maxLife); err != nil {
-		return fmt.Errorf("maxLife: %w", err)
-	}
-	c.MaxLife.Duration = min(c.MaxLife.Duration, maxLife)
-	if len(c.ServiceAccounts) == 0 {
-		c.ServiceAccounts = DefaultServiceAccounts()
-	}
-	for i, sa := range c.ServiceAccounts {
-		if sa.Namespace == "" || sa.Name == "" || sa.Role == "" {
-			return fmt.Errorf("serviceAccounts[%d]: namespace, name and role are all needed", i)
-		}
-		if strings.HasPrefix(sa.Role, "system.") {
-			return fmt.Errorf("serviceAccounts[%d]: role %q is one of the storage cluster's own, which are too wide for a tenant; use %q or %q",
-				i, sa.Role, storage.TenantRole, storage.InspectRole)
 		}
 	}
 	return nil
 }
 
-func lifeOr(life, other time.Duration) (time.Duration, error) {
-	switch {
-	case life == 0:
-		return other, nil
-	case life < minLife:
-		return 0, fmt.Errorf("%v is shorter than %v", life, minLife)
+func (c *Cluster) complete(p *Policy) error {
+	if err := tenancy.ValidateClusterName(c.Name); err != nil {
+		return at(err, "name")
 	}
-	return life, nil
+	switch {
+	case c.Discovery != "" && len(c.JWKS.Keys) > 0:
+		return at(errors.New("a cluster has either jwks or discovery"), "discovery")
+	case c.Discovery != "":
+		if err := checkDiscoveryURL(c.Discovery); err != nil {
+			return at(err, "discovery")
+		}
+	case len(c.JWKS.Keys) == 0:
+		return at(errors.New("no keys: paste what `kubectl bulkhead register` prints"), "jwks")
+	}
+	for _, key := range c.JWKS.Keys {
+		if err := checkPublicKey(key); err != nil {
+			return at(err, "jwks")
+		}
+	}
+	var err error
+	if c.MaxLife, err = lifeOr(c.MaxLife, p.MaxLife); err != nil {
+		return at(err, "maxLife")
+	}
+	c.MaxLife = min(c.MaxLife, p.MaxLife)
+	if c.RateLimit, err = c.RateLimit.or(p.RateLimit); err != nil {
+		return at(err, "rateLimit")
+	}
+	c.limiter = rate.NewLimiter(rate.Limit(c.RateLimit.PerSecond), c.RateLimit.Burst)
+	if err := c.completeServiceAccounts(); err != nil {
+		return err
+	}
+	if err := c.Namespaces.check(); err != nil {
+		return at(err, "namespaces")
+	}
+	if err := c.Tenants.check(); err != nil {
+		return at(err, "tenants")
+	}
+	for name := range c.Claims {
+		if decisive(name) {
+			return at(errors.New("the issuer sets this claim itself"), "claims", name)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) completeServiceAccounts() error {
+	if len(c.ServiceAccounts) == 0 {
+		c.ServiceAccounts = DefaultServiceAccounts()
+	}
+	seen := map[string]bool{}
+	for i, sa := range c.ServiceAccounts {
+		id := sa.Namespace + "/" + sa.Name
+		switch {
+		case sa.Namespace == "" || sa.Name == "" || sa.Role == "":
+			return at(errors.New("namespace, name and role are all needed"), "serviceAccounts", i)
+		case seen[id]:
+			return at(fmt.Errorf("%s is there twice: it has one role", id), "serviceAccounts", i)
+		case strings.HasPrefix(sa.Role, "system."):
+			return at(fmt.Errorf("%q is one of the storage cluster's own, which are too wide for a tenant; use %q or %q",
+				sa.Role, storage.TenantRole, storage.InspectRole), "serviceAccounts", i, "role")
+		}
+		seen[id] = true
+	}
+	return nil
 }
 
 // role is what the ServiceAccount may ask for.
@@ -159,22 +253,77 @@ func (c *Cluster) role(namespace, name string) (role string, ok bool) {
 	return "", false
 }
 
+// serves reports whether the cluster may ask for the tenant.
+func (c *Cluster) serves(t tenancy.Tenant) bool {
+	return c.Namespaces.admits(t.Namespace) && (t.Label == "" || c.Tenants.admits(t.Label))
+}
+
+func (f Filter) check() error {
+	for _, glob := range append(append([]string(nil), f.Allow...), f.Deny...) {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+			return fmt.Errorf("%q is not a glob", glob)
+		}
+	}
+	return nil
+}
+
+func (f Filter) admits(name string) bool {
+	return (len(f.Allow) == 0 || matches(f.Allow, name)) && !matches(f.Deny, name)
+}
+
+func matches(globs []string, name string) bool {
+	for _, glob := range globs {
+		if ok, err := path.Match(glob, name); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (r RateLimit) or(other RateLimit) (RateLimit, error) {
+	switch {
+	case r == RateLimit{}:
+		return other, nil
+	case r.PerSecond <= 0 || r.Burst < 1:
+		return r, errors.New("perSecond and burst must both be above zero")
+	}
+	return r, nil
+}
+
+func lifeOr(life, other time.Duration) (time.Duration, error) {
+	switch {
+	case life == 0:
+		return other, nil
+	case life < minLife || life > maxLife:
+		return 0, fmt.Errorf("%v: want %v to %v", life, minLife, maxLife)
+	}
+	return life, nil
+}
+
+// checkPublicKey refuses what is not the public half of a signing key: a
+// private key does not belong in a policy, and a symmetric one would let
+// whoever can read the policy sign.
+func checkPublicKey(key jose.JSONWebKey) error {
+	switch {
+	case key.KeyID == "":
+		return errors.New("a key has no kid")
+	case !key.Valid() || !key.IsPublic():
+		return fmt.Errorf("key %q is not a valid public key", key.KeyID)
+	case key.Use != "" && key.Use != "sig":
+		return fmt.Errorf("key %q is not for signatures", key.KeyID)
+	}
+	return nil
+}
+
 // Stanza is the policy entry of a compute cluster as YAML, for the storage
 // admin to add to the policy.
 func Stanza(name string, jwks []byte) (string, error) {
-	if err := tenancy.ValidateClusterName(name); err != nil {
-		return "", err
-	}
-	c := Cluster{Name: name}
-	if err := json.Unmarshal(jwks, &c.JWKS); err != nil {
+	c := &Cluster{Name: name}
+	if err := json.Unmarshal(jwks, &c.JWKS.JSONWebKeySet); err != nil {
 		return "", fmt.Errorf("keys of cluster %q: %w", name, err)
 	}
-	if err := c.complete(DefaultLife); err != nil {
+	if err := c.complete(&Policy{MaxLife: DefaultLife, RateLimit: DefaultRateLimit()}); err != nil {
 		return "", fmt.Errorf("cluster %q: %w", name, err)
 	}
-	out, err := yaml.Marshal([]any{map[string]any{"name": name, "jwks": c.JWKS}})
-	if err != nil {
-		return "", fmt.Errorf("cluster %q: %w", name, err)
-	}
-	return string(out), nil
+	return encodeStanza(c)
 }

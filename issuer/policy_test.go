@@ -25,10 +25,25 @@ func TestParsePolicyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ policy, want string }{
-		"not YAML":               {"{", "policy:"},
-		"an unknown field":       {"storageCluster: s\nmaxlive: 1h", "maxlive"},
-		"an unknown nested":      {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
-		"no storage cluster":     {"clusters: []", "storageCluster"},
+		"not YAML":             {"{", "line 1"},
+		"an unknown field":     {"storageCluster: s\nmaxlive: 1h", "line 2: field maxlive"},
+		"an unknown nested":    {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
+		"no storage cluster":   {"clusters: []", "line 1: storageCluster"},
+		"nothing":              {"", "empty"},
+		"a field twice":        {"storageCluster: s\nstorageCluster: t", "line 2"},
+		"two documents":        {"storageCluster: s\n---\nstorageCluster: t", "one YAML document"},
+		"a life beyond a day":  {"storageCluster: s\nmaxLife: 8760h", "line 2: maxLife"},
+		"a secret as a key":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: oct, kid: k, k: c2VjcmV0}]}", "line 4: clusters[0].jwks"},
+		"a key that is no key": {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC}]}", "line 4"},
+		"keys and discovery":   {"storageCluster: s\nclusters:\n- name: a\n  discovery: https://a.example\n  jwks: " + one, "line 4: clusters[0].discovery"},
+		"a glob that is none":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  namespaces: {deny: ['[']}", "line 5: clusters[0].namespaces"},
+		"a claim that decides": {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {roles: system.admin}", "line 5: clusters[0].claims.roles"},
+		"a claim in capitals":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {GROUPS: '*'}", "line 5: clusters[0].claims.GROUPS"},
+		"a claim with a long s":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {\u017fub: x}", "line 5: clusters[0].claims"},
+		"half a rate limit":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  rateLimit: {burst: 1}", "line 5: clusters[0].rateLimit"},
+		"an empty cluster":     {"storageCluster: s\nclusters: [null]", "clusters[0]"},
+		"a ServiceAccount twice": {"storageCluster: s\nclusters: [{name: a, jwks: " + one +
+			", serviceAccounts: [{namespace: n, name: s, role: r}, {namespace: n, name: s, role: q}]}]", "twice"},
 		"a life that is short":   {"storageCluster: s\nmaxLife: 1s", "maxLife"},
 		"a life that is no time": {"storageCluster: s\nmaxLife: soon", "soon"},
 		"no name":                {"storageCluster: s\nclusters: [{jwks: " + one + "}]", "name"},
@@ -72,7 +87,7 @@ func TestLifeIsTheLeastOfClusterAndPolicy(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := p.Clusters[0].MaxLife.Duration; got != c.want {
+		if got := p.Clusters[0].MaxLife; got != c.want {
 			t.Errorf("%s: life %v, want %v", name, got, c.want)
 		}
 	}
@@ -97,4 +112,60 @@ func TestStanzaIsAPolicyEntry(t *testing.T) {
 	if _, err := Stanza("Not A Name", jwks); err == nil {
 		t.Error("a bad cluster name was accepted")
 	}
+}
+
+func TestDiscoveryIsForPublicIssuersAlone(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"https://oidc.example.com/id/1":                true,
+		"https://oidc.example.com:8443":                true,
+		"http://oidc.example.com":                      false,
+		"https://kubernetes.default.svc.cluster.local": false,
+		"https://kubernetes.default.svc":               false,
+		"https://kubernetes.default.svc.":              false,
+		"https://KUBERNETES.default.SVC":               false,
+		"https://kubernetes":                           false,
+		"https://localhost:6443":                       false,
+		"https://api.localhost":                        false,
+		"https://10.0.0.1":                             false,
+		"https://[::1]":                                false,
+		"https://metadata.google.internal":             false,
+		"https://printer.local":                        false,
+		"https://user@oidc.example.com":                false,
+		"https://oidc.example.com?x=1":                 false,
+		"oidc.example.com":                             false,
+	} {
+		if err := checkDiscoveryURL(url); (err == nil) != ok {
+			t.Errorf("%s: %v, want ok %v", url, err, ok)
+		}
+	}
+}
+
+func TestFiltersAdmitByGlobs(t *testing.T) {
+	f := Filter{Allow: []string{"team-*", "shop"}, Deny: []string{"team-x"}}
+	for name, want := range map[string]bool{"team-a": true, "shop": true, "team-x": false, "bank": false, "shopping": false} {
+		if got := f.admits(name); got != want {
+			t.Errorf("%s: admits %v, want %v", name, got, want)
+		}
+	}
+	if !(Filter{}).admits("anything") || (Filter{Deny: []string{"*"}}).admits("anything") {
+		t.Error("an empty filter admits everything, a denied * nothing")
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	f.Add([]byte("storageCluster: s\nmaxLife: 1h\nclusters:\n- name: a\n  discovery: https://a.example\n"))
+	f.Add([]byte("storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC, crv: P-256, kid: k, x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0}]}\n"))
+	f.Add([]byte("storageCluster: &a s\nclusters: [*a]\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := ParsePolicy(raw)
+		if err != nil {
+			return
+		}
+		// Whatever is accepted says who each cluster is, and for how long.
+		for _, c := range p.Clusters {
+			if c.Name == "" || c.MaxLife < minLife || c.MaxLife > maxLife || (len(c.JWKS.Keys) == 0) == (c.Discovery == "") || c.limiter == nil {
+				t.Errorf("accepted %+v", c)
+			}
+		}
+	})
 }

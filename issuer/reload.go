@@ -1,80 +1,88 @@
 package issuer
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"k8s.io/klog/v2"
 )
 
-// policyCheckInterval is how often the policy file is read. Reading beats
-// watching here: a mounted ConfigMap changes by a swap of symlinks.
-const policyCheckInterval = time.Second
+// reloadInterval is how often files are read. Reading beats watching here: a
+// mounted ConfigMap or Secret changes by a swap of symlinks.
+const reloadInterval = time.Second
 
-// policyFile is the policy in force. A bad file never replaces a good one.
-type policyFile struct {
-	path    string
-	raw     []byte
-	current atomic.Pointer[Policy]
-	metrics *metrics
+// reloaded is a value read from files, and read again when they change. A bad
+// version never replaces a good one.
+type reloaded[T any] struct {
+	// what is it, for the log: "policy".
+	what  string
+	read  func(context.Context) (map[string][]byte, error)
+	parse func(map[string][]byte) (*T, error)
+	// changed is told of each attempt: the new value, or that it was bad.
+	changed func(value *T, err error)
+
+	current atomic.Pointer[T]
+	seen    [sha256.Size]byte // of the version tried last
+	unread  bool              // whether the last read failed
 }
 
-// openPolicy reads the policy for the first time; here a bad file is an error.
-func openPolicy(path string, m *metrics) (*policyFile, error) {
-	f := &policyFile{path: path, metrics: m}
-	raw, err := os.ReadFile(path)
+// load reads for the first time; here a bad version is an error.
+func (r *reloaded[T]) load(ctx context.Context) error {
+	files, err := r.read(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+		return err
 	}
-	p, err := ParsePolicy(raw)
+	value, err := r.parse(files)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", r.what, err)
 	}
-	f.raw = raw
-	f.use(p)
-	return f, nil
+	r.seen = digest(files)
+	r.current.Store(value)
+	r.changed(value, nil)
+	return nil
 }
 
-func (f *policyFile) use(p *Policy) {
-	f.current.Store(p)
-	f.metrics.policyLoaded.Set(1)
-	f.metrics.clusters.Set(float64(len(p.Clusters)))
-}
-
-// follow takes over each good version of the file until ctx ends.
-func (f *policyFile) follow(ctx context.Context) {
-	logger := klog.FromContext(ctx)
-	ticker := time.NewTicker(policyCheckInterval)
+// follow takes over each good version until ctx ends.
+func (r *reloaded[T]) follow(ctx context.Context) {
+	ticker := time.NewTicker(reloadInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			r.again(ctx)
 		}
-		raw, err := os.ReadFile(f.path)
-		if err == nil && bytes.Equal(raw, f.raw) {
-			continue
-		}
-		var p *Policy
-		if err == nil {
-			p, err = ParsePolicy(raw)
-		}
-		if err != nil {
-			// Said once for each version of a bad file, not each second.
-			if !bytes.Equal(raw, f.raw) || f.raw == nil {
-				logger.Error(err, "The policy file is bad; the policy before it stays in force", "path", f.path)
-			}
-			f.raw = raw
-			f.metrics.policyLoaded.Set(0)
-			continue
-		}
-		f.raw = raw
-		f.use(p)
-		logger.Info("Policy loaded", "path", f.path, "clusters", len(p.Clusters))
 	}
+}
+
+// again reads once more. A bad version is logged once, not each second.
+func (r *reloaded[T]) again(ctx context.Context) {
+	logger := klog.FromContext(ctx)
+	files, err := r.read(ctx)
+	if err != nil {
+		if !r.unread {
+			logger.Error(err, "Cannot read the "+r.what+"; what was read before stays in force")
+			r.changed(nil, err)
+		}
+		r.unread = true
+		return
+	}
+	sum := digest(files)
+	if sum == r.seen && !r.unread {
+		return
+	}
+	r.seen, r.unread = sum, false
+	value, err := r.parse(files)
+	if err != nil {
+		logger.Error(err, "The "+r.what+" is bad; what was read before stays in force")
+		r.changed(nil, err)
+		return
+	}
+	r.current.Store(value)
+	r.changed(value, nil)
+	logger.Info("Loaded the " + r.what)
 }

@@ -1,4 +1,4 @@
-// Package issuer is the server on the storage side that holds the signing key.
+// Package issuer is the server on the storage side that holds the signing keys.
 // It exchanges the credential of a compute cluster's ServiceAccount for a token
 // that the storage cluster accepts, by a policy that the storage admin writes,
 // and publishes the public keys. It keeps no state and needs no Kubernetes API.
@@ -9,17 +9,21 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
 	"github.com/bulkhead-dev/bulkhead/internal/httpserver"
+	"github.com/bulkhead-dev/bulkhead/storage"
 )
 
 // DefaultBackdate is how far `iat` lies in the past: the storage cluster gives
@@ -33,17 +37,28 @@ type Config struct {
 	// HTTPEndpoint to serve /metrics, /healthz and /readyz on, host:port;
 	// empty for none.
 	HTTPEndpoint string
-	// IssuerURL is the `iss` claim and the audience that credentials must be
-	// made out to: https, without a trailing slash.
+	// IssuerURL is where clients reach the issuer and the audience that their
+	// credentials must be made out to: https, without a trailing slash.
 	IssuerURL string
+	// TokenIssuer is the `iss` claim: IssuerURL if empty. The self-signed modes
+	// of the storage cluster want its jwt_issuer here.
+	TokenIssuer string
 	// TLSCertFile and TLSKeyFile are PEM, read again when they change.
 	TLSCertFile, TLSKeyFile string
-	// SigningKeyFile is a P-256 private key in PEM.
-	SigningKeyFile string
+	// KeysDir holds the signing keys, read again when they change.
+	KeysDir string
 	// PolicyFile is YAML, read again when it changes.
 	PolicyFile string
 	// Backdate is how far `iat` lies in the past.
 	Backdate time.Duration
+	// AuditLog is the file that audit lines are appended to, "-" for standard
+	// output.
+	AuditLog string
+	// StorageEndpoints are the SDK endpoints of the storage nodes, each of which
+	// is made to read the keys again when a new key starts to sign.
+	StorageEndpoints []storage.Endpoint
+	// Bootstrap, if not nil, sets up the storage cluster once it answers.
+	Bootstrap *Setup
 }
 
 func (c *Config) validate() error {
@@ -55,14 +70,31 @@ func (c *Config) validate() error {
 		return fmt.Errorf("issuer URL %q: want https://host[:port][/path] without a trailing slash", c.IssuerURL)
 	case c.TLSCertFile == "" || c.TLSKeyFile == "":
 		return errors.New("no TLS certificate: tokens must not cross the network in the clear")
-	case c.SigningKeyFile == "":
-		return errors.New("no signing key file")
+	case c.KeysDir == "":
+		return errors.New("no folder of signing keys")
 	case c.PolicyFile == "":
 		return errors.New("no policy file")
 	case c.Backdate < 0 || c.Backdate > time.Hour:
 		return fmt.Errorf("backdate %v: want 0 to 1h", c.Backdate)
 	}
+	if c.TokenIssuer == "" {
+		c.TokenIssuer = c.IssuerURL
+	}
 	return nil
+}
+
+// server is a running issuer.
+type server struct {
+	cfg       Config
+	metrics   *metrics
+	audit     *auditLog
+	keys      reloaded[keyRing]
+	policy    reloaded[Policy]
+	discover  *discoverer
+	minter    *minter
+	inForce   atomic.Pointer[authenticator]
+	endpoints []*storage.Client
+	now       func() time.Time
 }
 
 // Run serves until ctx ends. It fails at once on a bad configuration.
@@ -70,12 +102,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	key, err := loadSigningKey(cfg.SigningKeyFile)
+	audit, closeAudit, err := openAudit(cfg.AuditLog)
 	if err != nil {
 		return err
 	}
-	m := newMetrics()
-	policy, err := openPolicy(cfg.PolicyFile, m)
+	defer closeAudit()
+	s, err := newServer(ctx, cfg, audit)
 	if err != nil {
 		return err
 	}
@@ -83,61 +115,145 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("TLS certificate: %w", err)
 	}
-	public, err := publicHandler(cfg, key, policy, m)
+	public, err := s.publicHandler()
 	if err != nil {
 		return err
 	}
-
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Start(ctx) })
-	group.Go(func() error { policy.follow(ctx); return nil })
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate}
-	wait, err := httpserver.Start(ctx, cfg.Address, public, tlsConfig)
-	if err != nil {
+	group.Go(func() error { s.policy.follow(ctx); return nil })
+	group.Go(func() error { s.keys.follow(ctx); return nil })
+	group.Go(func() error { s.announceKeys(ctx); return nil })
+	if cfg.Bootstrap != nil {
+		group.Go(func() error { s.bootstrap(ctx); return nil })
+	}
+	listen := func(address string, handler http.Handler, tlsConfig *tls.Config) error {
+		wait, err := httpserver.Start(ctx, address, handler, tlsConfig)
+		if err == nil {
+			group.Go(wait)
+		}
 		return err
 	}
-	group.Go(wait)
+	if err := listen(cfg.Address, public, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate}); err != nil {
+		return err
+	}
 	if cfg.HTTPEndpoint != "" {
-		wait, err := httpserver.Start(ctx, cfg.HTTPEndpoint, operatorHandler(m), nil)
-		if err != nil {
+		if err := listen(cfg.HTTPEndpoint, s.operatorHandler(), nil); err != nil {
 			return err
 		}
-		group.Go(wait)
 	}
-	klog.FromContext(ctx).Info("Serving", "address", cfg.Address, "issuer", cfg.IssuerURL,
-		"key", key.id, "clusters", len(policy.current.Load().Clusters))
+	klog.FromContext(ctx).Info("Serving", "address", cfg.Address, "issuer", cfg.TokenIssuer,
+		"clusters", len(s.policy.current.Load().Clusters))
 	return group.Wait()
 }
 
-func publicHandler(cfg Config, key *signingKey, policy *policyFile, m *metrics) (http.Handler, error) {
-	keys, err := publicDocument(key.jwks())
-	if err != nil {
+// newServer reads keys and policy for the first time.
+func newServer(ctx context.Context, cfg Config, audit io.Writer) (*server, error) {
+	s := &server{cfg: cfg, metrics: newMetrics(), audit: newAuditLog(audit), now: time.Now}
+	s.discover = newDiscoverer(&http.Client{Timeout: discoveryTimeout}, s.now)
+	s.keys = reloaded[keyRing]{
+		what: "signing keys", read: DirStore(cfg.KeysDir).Load, parse: parseKeys,
+		changed: func(ring *keyRing, err error) {
+			s.metrics.keysLoaded.Set(loaded(err))
+			if err == nil {
+				warnOfSharedSecrets(ctx, ring)
+			}
+		},
+	}
+	s.policy = reloaded[Policy]{
+		what: "policy", read: func(context.Context) (map[string][]byte, error) { return readFile(cfg.PolicyFile) },
+		parse: func(files map[string][]byte) (*Policy, error) {
+			p, err := ParsePolicy(files[cfg.PolicyFile])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", filepath.Base(cfg.PolicyFile), err)
+			}
+			return p, nil
+		},
+		changed: func(p *Policy, err error) {
+			s.metrics.policyLoaded.Set(loaded(err))
+			if err == nil {
+				s.inForce.Store(newAuthenticator(p, cfg.IssuerURL, s.discover, s.now))
+				s.metrics.policyChanged(p)
+			}
+		},
+	}
+	if err := errors.Join(s.keys.load(ctx), s.policy.load(ctx)); err != nil {
 		return nil, err
 	}
-	document, err := publicDocument(discovery(cfg.IssuerURL))
-	if err != nil {
-		return nil, err
+	s.minter = &minter{issuer: cfg.TokenIssuer, backdate: cfg.Backdate, keys: s.keys.current.Load, now: s.now}
+	s.metrics.watchKeys(s.keys.current.Load, s.now)
+	for _, endpoint := range cfg.StorageEndpoints {
+		client, err := storage.Dial(endpoint)
+		if err != nil {
+			return nil, err
+		}
+		s.endpoints = append(s.endpoints, client)
 	}
-	u, err := url.Parse(cfg.IssuerURL)
+	return s, nil
+}
+
+// ready reports whether a token could be minted now.
+func (s *server) ready() error {
+	_, err := s.keys.current.Load().signing(s.now())
+	return err
+}
+
+func (s *server) publicHandler() (http.Handler, error) {
+	u, err := url.Parse(s.cfg.IssuerURL)
 	if err != nil {
 		return nil, fmt.Errorf("issuer URL: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET "+u.Path+jwksPath, keys)
-	mux.Handle("GET "+u.Path+discoveryPath, document)
+	mux.HandleFunc("GET "+u.Path+discoveryPath, func(w http.ResponseWriter, _ *http.Request) {
+		writePublic(w, discovery(s.cfg.IssuerURL))
+	})
+	mux.HandleFunc("GET "+u.Path+jwksPath, func(w http.ResponseWriter, _ *http.Request) {
+		writePublic(w, s.keys.current.Load().published(s.now(), s.policy.current.Load().MaxLife))
+	})
 	mux.Handle("POST "+u.Path+exchange.TokenPath, &exchangeHandler{
-		issuerURL: cfg.IssuerURL, backdate: cfg.Backdate, key: key,
-		policy: policy.current.Load, now: time.Now, metrics: m,
+		minter: s.minter, authenticator: s.inForce.Load, now: s.now, metrics: s.metrics, audit: s.audit,
 	})
 	return mux, nil
 }
 
-func operatorHandler(m *metrics) http.Handler {
+func (s *server) operatorHandler() http.Handler {
 	mux := http.NewServeMux()
-	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
-	mux.HandleFunc("GET /healthz", ok)
-	// Ready as soon as it serves: key, policy and certificate were read before.
-	mux.HandleFunc("GET /readyz", ok)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.Handle("GET /metrics", s.metrics.handler())
 	return mux
+}
+
+func warnOfSharedSecrets(ctx context.Context, ring *keyRing) {
+	for _, k := range ring.keys {
+		if k.shared() {
+			klog.FromContext(ctx).Info("WARNING: a key is a shared secret: whoever holds it, the storage cluster's nodes and any compute cluster it was copied to, "+
+				"can sign tokens for every tenant; it isolates namespaces, not clusters", "key", k.name)
+		}
+	}
+}
+
+func readFile(path string) (map[string][]byte, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return map[string][]byte{path: raw}, nil
+}
+
+func openAudit(path string) (out io.Writer, closeAudit func(), err error) {
+	if path == "" || path == "-" {
+		return os.Stdout, func() {}, nil
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("audit log: %w", err)
+	}
+	return file, func() { _ = file.Close() }, nil
 }

@@ -29,6 +29,9 @@ type Config struct {
 	// TokenLife is the longest life of a storage token, at least 10 s;
 	// DefaultTokenLife if zero.
 	TokenLife time.Duration
+	// SelfSigned are issuers that the storage cluster trusts beside the product's
+	// and the admin's, as its -jwt flag takes them: ISSUER,KIND=FILE[,KIND=FILE…].
+	SelfSigned []string
 	// Out gets a line for each thing that was started; nil for none.
 	Out io.Writer
 }

@@ -47,8 +47,9 @@ type Storage struct {
 	// IssuerURL is the issuer's public URL, IssuerCAFile the PEM file that
 	// verifies it, and IssuerEndpoint the http URL of its metrics and health.
 	IssuerURL, IssuerCAFile, IssuerEndpoint string
-	// PolicyFile is the issuer's policy, which it reads again when it changes.
-	PolicyFile string
+	// PolicyFile is the issuer's policy, KeysDir the folder of its signing keys;
+	// it reads both again when they change.
+	PolicyFile, KeysDir string
 
 	// Issuer and Server are the processes.
 	Issuer, Server *Process
@@ -115,10 +116,14 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 	if err != nil {
 		return err
 	}
-	signingFile, err := dir.write("signing-key.pem", signingPEM)
+	keys, err := makeFolder(dir.path("keys"))
 	if err != nil {
 		return err
 	}
+	if _, err := keys.write("first.pem", signingPEM); err != nil {
+		return err
+	}
+	s.KeysDir = string(keys)
 	policy, err := yaml.Marshal(map[string]any{
 		"storageCluster": s.ID,
 		"maxLife":        metav1.Duration{Duration: e.cfg.TokenLife},
@@ -139,7 +144,7 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 			"--issuer-url", s.IssuerURL,
 			"--tls-cert-file", certFile,
 			"--tls-key-file", keyFile,
-			"--signing-key-file", signingFile,
+			"--keys-dir", s.KeysDir,
 			"--policy-file", s.PolicyFile,
 		},
 		ready: httpOK(s.IssuerEndpoint + "/readyz"),
@@ -180,21 +185,25 @@ func (e *Environment) startStorageServer(ctx context.Context, s *Storage, dir fo
 	}
 	// In capitals, as no compute cluster's name is.
 	s.SDKSocket = e.sockets.path("SDK.sock")
+	args := []string{
+		"-dir", string(dir),
+		"-cluster-id", s.ID,
+		"-sdk-address", s.SDKAddress,
+		"-sdk-socket", s.SDKSocket,
+		// The REST gateway listens on all interfaces: openstorage offers no
+		// other way. It asks for the same tokens as the SDK.
+		"-rest-port", strconv.Itoa(ports[3]),
+		"-gossip-port", strconv.Itoa(ports[4]),
+		"-system-secret-file", secretFile,
+		"-oidc", s.IssuerURL + "," + s.ID,
+		"-jwt", adminIssuer + ",ec=" + adminFile,
+	}
+	for _, issuer := range e.cfg.SelfSigned {
+		args = append(args, "-jwt", issuer)
+	}
 	s.Server, err = e.supervisor.start(ctx, spec{
 		name: "storagecluster", path: e.cfg.Binaries.StorageCluster,
-		args: []string{
-			"-dir", string(dir),
-			"-cluster-id", s.ID,
-			"-sdk-address", s.SDKAddress,
-			"-sdk-socket", s.SDKSocket,
-			// The REST gateway listens on all interfaces: openstorage offers no
-			// other way. It asks for the same tokens as the SDK.
-			"-rest-port", strconv.Itoa(ports[3]),
-			"-gossip-port", strconv.Itoa(ports[4]),
-			"-system-secret-file", secretFile,
-			"-oidc", s.IssuerURL + "," + s.ID,
-			"-jwt", adminIssuer + ",ec=" + adminFile,
-		},
+		args: args,
 		// Its OIDC client knows the system's certificate authorities alone.
 		env:   []string{"SSL_CERT_FILE=" + s.IssuerCAFile},
 		ready: s.answers,
@@ -252,8 +261,9 @@ func (e *Environment) SetUpStorage(ctx context.Context) (output string, err erro
 	if e.Storage == nil {
 		return "", errors.New("set up the storage cluster: it does not run")
 	}
-	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, "setup",
-		"--sdk-address", e.Storage.SDKAddress, "--admin-token-file", e.Storage.AdminTokenFile)
+	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, "bootstrap",
+		"--sdk-address", e.Storage.SDKAddress, "--admin-token-file", e.Storage.AdminTokenFile, "--disable-guest",
+		"--keys-dir", e.Storage.KeysDir, "--token-issuer", e.Storage.IssuerURL, "--storage-cluster", e.Storage.ID)
 	if err != nil {
 		return "", fmt.Errorf("set up the storage cluster: %w", err)
 	}

@@ -21,7 +21,7 @@ func (s *story) secureStorage(ctx context.Context) error {
 	if s.storage, err = actors.NewStorageAdmin(s.env.Storage); err != nil {
 		return err
 	}
-	s.say("$ issuer setup --sdk-address %s --admin-token-file …", s.env.Storage.SDKAddress)
+	s.say("$ issuer bootstrap --sdk-address %s --admin-token-file … --disable-guest", s.env.Storage.SDKAddress)
 	output, err := s.env.SetUpStorage(ctx)
 	if err := s.need("the storage cluster takes Bulkhead's roles", err); err != nil {
 		return err

@@ -8,11 +8,39 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-// StorageFlags are the flags of whatever calls the storage cluster.
+// StorageFlags are the flags of whatever calls the storage cluster at one
+// endpoint.
 func StorageFlags(f *pflag.FlagSet, e *storage.Endpoint) {
 	f.StringVar(&e.Address, "sdk-address", "", "host:port of the storage cluster's SDK (gRPC) (required)")
+	storageTLSFlags(f, e)
+}
+
+func storageTLSFlags(f *pflag.FlagSet, e *storage.Endpoint) {
 	f.BoolVar(&e.TLS, "sdk-tls", false, "use TLS to the storage cluster")
 	f.StringVar(&e.CAFile, "sdk-ca-file", "", "PEM bundle that verifies the storage cluster; the system's roots if empty")
+}
+
+// StorageEndpoints are several endpoints of one storage cluster.
+type StorageEndpoints struct {
+	addresses []string
+	each      storage.Endpoint
+}
+
+// Flags are the flags of whatever calls each of several storage nodes.
+func (e *StorageEndpoints) Flags(f *pflag.FlagSet, usage string) {
+	f.StringArrayVar(&e.addresses, "sdk-address", nil, usage)
+	storageTLSFlags(f, &e.each)
+}
+
+// List is one endpoint for each address.
+func (e *StorageEndpoints) List() []storage.Endpoint {
+	var all []storage.Endpoint
+	for _, address := range e.addresses {
+		endpoint := e.each
+		endpoint.Address = address
+		all = append(all, endpoint)
+	}
+	return all
 }
 
 // IssuerFlags are the flags of whatever asks the issuer for tokens.

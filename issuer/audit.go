@@ -1,0 +1,71 @@
+package issuer
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// auditLog is a stream of JSON lines, one for each exchange, granted or not. It
+// holds neither credentials nor tokens.
+type auditLog struct{ logger *slog.Logger }
+
+func newAuditLog(out io.Writer) *auditLog {
+	return &auditLog{slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.LevelKey {
+				return slog.Attr{} // every line is of one kind
+			}
+			return a
+		},
+	}))}
+}
+
+// auditEntry is what is known of one exchange; a refused one may know little.
+type auditEntry struct {
+	source  string
+	caller  caller
+	tenant  tenancy.Tenant
+	subject string
+	role    string
+	tokenID string
+	expires time.Time
+	fault   *fault
+}
+
+func (e *auditEntry) cluster() string {
+	if e.caller.cluster == nil {
+		return ""
+	}
+	return e.caller.cluster.Name
+}
+
+func (e *auditEntry) result() string {
+	if e.fault == nil {
+		return "granted"
+	}
+	return e.fault.code
+}
+
+func (l *auditLog) write(ctx context.Context, e auditEntry) {
+	fields := []slog.Attr{
+		slog.String("result", e.result()),
+		slog.String("source", e.source),
+		slog.String("cluster", e.cluster()),
+		slog.String("serviceAccount", e.caller.namespace+"/"+e.caller.serviceAccount),
+		slog.String("credentialJTI", e.caller.credentialID),
+		slog.String("namespace", e.tenant.Namespace),
+		slog.String("uid", e.tenant.UID),
+		slog.String("tenant", e.tenant.Label),
+	}
+	if e.fault != nil {
+		fields = append(fields, slog.String("reason", e.fault.description))
+	} else {
+		fields = append(fields, slog.String("subject", e.subject), slog.String("role", e.role),
+			slog.String("jti", e.tokenID), slog.Time("expires", e.expires.UTC()))
+	}
+	l.logger.LogAttrs(ctx, slog.LevelInfo, "exchange", fields...)
+}
