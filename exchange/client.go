@@ -2,8 +2,6 @@ package exchange
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bulkhead-dev/bulkhead/internal/tlsconfig"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -62,16 +61,9 @@ func NewClient(cfg Config) (*Client, error) {
 	case cfg.StorageCluster == "":
 		return nil, errors.New("no storage cluster id: want the audience of the tokens")
 	}
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the issuer's CA: %w", err)
-		}
-		tlsConfig.RootCAs = x509.NewCertPool()
-		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("issuer's CA %s: no PEM certificate in it", cfg.CAFile)
-		}
+	tlsConfig, err := tlsconfig.Client(cfg.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
 	}
 	return &Client{
 		cfg:      cfg,

@@ -212,3 +212,18 @@ func TestKeyStores(t *testing.T) {
 		})
 	}
 }
+
+func TestInitMakesAKeyOnce(t *testing.T) {
+	client := fake.NewClientset()
+	for i, want := range []bool{true, false} {
+		store := &SecretStore{Secrets: client.CoreV1().Secrets("n"), Name: "keys"}
+		made, err := store.Init(t.Context(), "ES256")
+		if err != nil || made != want {
+			t.Fatalf("time %d: made %v, %v; want %v", i, made, err, want)
+		}
+		keys := &Keys{Store: store, Longest: time.Hour, Now: time.Now}
+		if all, err := keys.List(t.Context()); err != nil || states(all) != "signing" {
+			t.Errorf("states %q, %v", states(all), err)
+		}
+	}
+}

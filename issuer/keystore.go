@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 )
@@ -97,6 +98,8 @@ func (d DirStore) Save(ctx context.Context, files map[string][]byte) error {
 	return nil
 }
 
+const keysFieldManager = "bulkhead-issuer-keys"
+
 // SecretStore is a Kubernetes Secret, which all replicas of the issuer mount.
 type SecretStore struct {
 	Secrets corev1client.SecretInterface
@@ -115,11 +118,47 @@ func (s *SecretStore) Load(ctx context.Context) (map[string][]byte, error) {
 	return secret.Data, nil
 }
 
+// Init makes the Secret with a first key if it is missing or empty, and leaves
+// it alone otherwise. The Secret is marked as none for backups.
+func (s *SecretStore) Init(ctx context.Context, algorithm string) (made bool, err error) {
+	files, err := s.Load(ctx)
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
+		return false, err
+	}
+	if len(keyNames(files)) > 0 {
+		return false, nil
+	}
+	raw, err := generate(algorithm)
+	if err != nil {
+		return false, err
+	}
+	first := map[string][]byte{"first" + pemEnding: raw}
+	if !missing {
+		return true, s.Save(ctx, first)
+	}
+	_, err = s.Secrets.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        s.Name,
+			Labels:      map[string]string{"velero.io/exclude-from-backup": "true"},
+			Annotations: map[string]string{"stork.libopenstorage.org/skip-resource": "true"},
+		},
+		Data: first,
+	}, metav1.CreateOptions{FieldManager: keysFieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return false, nil // another one was quicker
+	}
+	if err != nil {
+		return false, fmt.Errorf("keys: %w", err)
+	}
+	return true, nil
+}
+
 // Save updates the Secret that Load read; it fails if that changed since.
 func (s *SecretStore) Save(ctx context.Context, files map[string][]byte) error {
 	secret := s.loaded.DeepCopy()
 	secret.Data = files
-	if _, err := s.Secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: "bulkhead-issuer-keys"}); err != nil {
+	if _, err := s.Secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: keysFieldManager}); err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
 	return nil

@@ -1,6 +1,8 @@
 package issuer
 
 import (
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,7 +225,7 @@ func (c *Cluster) complete(p *Policy) error {
 }
 
 func (c *Cluster) completeServiceAccounts() error {
-	if len(c.ServiceAccounts) == 0 {
+	if c.ServiceAccounts == nil { // an empty list means nobody
 		c.ServiceAccounts = DefaultServiceAccounts()
 	}
 	seen := map[string]bool{}
@@ -311,6 +313,15 @@ func checkPublicKey(key jose.JSONWebKey) error {
 		return fmt.Errorf("key %q is not a valid public key", key.KeyID)
 	case key.Use != "" && key.Use != "sig":
 		return fmt.Errorf("key %q is not for signatures", key.KeyID)
+	}
+	switch public := key.Key.(type) {
+	case *ecdsa.PublicKey: // a curve that JOSE knows is strong enough
+	case *rsa.PublicKey:
+		if public.N.BitLen() < minRSABits {
+			return fmt.Errorf("key %q has %d bits: want %d", key.KeyID, public.N.BitLen(), minRSABits)
+		}
+	default:
+		return fmt.Errorf("key %q is neither EC nor RSA, as the keys of ServiceAccount tokens are", key.KeyID)
 	}
 	return nil
 }

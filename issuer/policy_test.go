@@ -1,6 +1,8 @@
 package issuer
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -25,23 +27,25 @@ func TestParsePolicyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ policy, want string }{
-		"not YAML":             {"{", "line 1"},
-		"an unknown field":     {"storageCluster: s\nmaxlive: 1h", "line 2: field maxlive"},
-		"an unknown nested":    {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
-		"no storage cluster":   {"clusters: []", "line 1: storageCluster"},
-		"nothing":              {"", "empty"},
-		"a field twice":        {"storageCluster: s\nstorageCluster: t", "line 2"},
-		"two documents":        {"storageCluster: s\n---\nstorageCluster: t", "one YAML document"},
-		"a life beyond a day":  {"storageCluster: s\nmaxLife: 8760h", "line 2: maxLife"},
-		"a secret as a key":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: oct, kid: k, k: c2VjcmV0}]}", "line 4: clusters[0].jwks"},
-		"a key that is no key": {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC}]}", "line 4"},
-		"keys and discovery":   {"storageCluster: s\nclusters:\n- name: a\n  discovery: https://a.example\n  jwks: " + one, "line 4: clusters[0].discovery"},
-		"a glob that is none":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  namespaces: {deny: ['[']}", "line 5: clusters[0].namespaces"},
-		"a claim that decides": {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {roles: system.admin}", "line 5: clusters[0].claims.roles"},
-		"a claim in capitals":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {GROUPS: '*'}", "line 5: clusters[0].claims.GROUPS"},
-		"a claim with a long s":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {\u017fub: x}", "line 5: clusters[0].claims"},
-		"half a rate limit":    {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  rateLimit: {burst: 1}", "line 5: clusters[0].rateLimit"},
-		"an empty cluster":     {"storageCluster: s\nclusters: [null]", "clusters[0]"},
+		"not YAML":              {"{", "line 1"},
+		"an unknown field":      {"storageCluster: s\nmaxlive: 1h", "line 2: field maxlive"},
+		"an unknown nested":     {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
+		"no storage cluster":    {"clusters: []", "line 1: storageCluster"},
+		"nothing":               {"", "empty"},
+		"a field twice":         {"storageCluster: s\nstorageCluster: t", "line 2"},
+		"two documents":         {"storageCluster: s\n---\nstorageCluster: t", "one YAML document"},
+		"a life beyond a day":   {"storageCluster: s\nmaxLife: 8760h", "line 2: maxLife"},
+		"a secret as a key":     {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: oct, kid: k, k: c2VjcmV0}]}", "line 4: clusters[0].jwks"},
+		"a key that is no key":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC}]}", "line 4"},
+		"keys and discovery":    {"storageCluster: s\nclusters:\n- name: a\n  discovery: https://a.example\n  jwks: " + one, "line 4: clusters[0].discovery"},
+		"a glob that is none":   {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  namespaces: {deny: ['[']}", "line 5: clusters[0].namespaces"},
+		"a claim that decides":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {roles: system.admin}", "line 5: clusters[0].claims.roles"},
+		"a claim in capitals":   {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {GROUPS: '*'}", "line 5: clusters[0].claims.GROUPS"},
+		"a claim with a long s": {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {\u017fub: x}", "line 5: clusters[0].claims"},
+		"half a rate limit":     {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  rateLimit: {burst: 1}", "line 5: clusters[0].rateLimit"},
+		"an empty cluster":      {"storageCluster: s\nclusters: [null]", "clusters[0]"},
+		"a short RSA key":       {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: RSA, kid: k, e: AQAB, n: " + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 64)) + "}]}", "512 bits"},
+		"an encryption key":     {"storageCluster: s\nclusters: [{name: a, jwks: " + strings.Replace(one, `"kty"`, `"use":"enc","kty"`, 1) + "}]", "signatures"},
 		"a ServiceAccount twice": {"storageCluster: s\nclusters: [{name: a, jwks: " + one +
 			", serviceAccounts: [{namespace: n, name: s, role: r}, {namespace: n, name: s, role: q}]}]", "twice"},
 		"a life that is short":   {"storageCluster: s\nmaxLife: 1s", "maxLife"},
@@ -136,6 +140,22 @@ func TestDiscoveryIsForPublicIssuersAlone(t *testing.T) {
 	} {
 		if err := checkDiscoveryURL(url); (err == nil) != ok {
 			t.Errorf("%s: %v, want ok %v", url, err, ok)
+		}
+	}
+}
+
+func TestAnEmptyListOfServiceAccountsMeansNobody(t *testing.T) {
+	keys, err := json.Marshal(newComputeCluster(t, "k").jwks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for list, want := range map[string]bool{"": true, ", serviceAccounts: []": false} {
+		p, err := ParsePolicy([]byte("storageCluster: s\nclusters: [{name: a, jwks: " + string(keys) + list + "}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := p.Clusters[0].role("bulkhead-system", "bulkhead-sidecar"); ok != want {
+			t.Errorf("with %q the sidecar may ask: %v", list, ok)
 		}
 	}
 }

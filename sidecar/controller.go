@@ -72,8 +72,9 @@ func (c *controller) watch(namespaces, secrets cache.SharedIndexInformer) error 
 			}
 		}
 		return cache.ResourceEventHandlerFuncs{
-			AddFunc:    enqueue,
-			UpdateFunc: func(_, object any) { enqueue(object) },
+			AddFunc: enqueue,
+			// The old one too: an edit may have taken away whose it was.
+			UpdateFunc: func(old, object any) { enqueue(old); enqueue(object) },
 			DeleteFunc: enqueue,
 		}
 	}

@@ -36,8 +36,8 @@ var referrers = []struct {
 	},
 }
 
-// referenceStore finds and changes the references to a Secret. It reads
-// metadata alone, and only when a namespace goes away.
+// referenceStore finds and changes the references to a Secret. It lists
+// metadata alone, and only while there are Secrets to retire or retired ones.
 type referenceStore struct {
 	client metadata.Interface
 }
@@ -68,7 +68,10 @@ func (s referenceStore) repoint(ctx context.Context, from, to tenancy.SecretRef)
 			return fmt.Errorf("patch: %w", err)
 		}
 		_, err = s.client.Resource(resource).Patch(ctx, object.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldOwner})
-		if err != nil && !apierrors.IsNotFound(err) {
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
 			return fmt.Errorf("point %s %s to Secret %s: %w", resource.Resource, object.Name, to, err)
 		}
 		n++

@@ -102,11 +102,18 @@ func Run(ctx context.Context, cfg Config) error {
 		layout: cfg.Layout, issuer: issuer, now: time.Now, metrics: newTokenMetrics(registry),
 		accept: func(ctx context.Context, token string) error { return storage.ProbeCSI(ctx, conn, token) },
 	}
-	var failure error
-	leaderelection.RunWithLeaderElection(ctx, config, cfg.Standard,
-		func(ctx context.Context) { failure = c.lead(ctx, config, cfg.Workers) },
-		"bulkhead-sidecar-"+driver, mux, true)
-	return failure
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	leaderelection.RunWithLeaderElection(ctx, config, cfg.Standard, func(leading context.Context) {
+		// A leader that cannot work must not keep the lease.
+		if err := c.lead(leading, config, cfg.Workers); err != nil && leading.Err() == nil {
+			giveUp(err)
+		}
+	}, "bulkhead-sidecar-"+driver, mux, true)
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
 }
 
 // connect waits for the driver and learns its name. A driver that restarts

@@ -5,17 +5,16 @@ package storage
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/bulkhead-dev/bulkhead/internal/tlsconfig"
 )
 
 // callTimeout bounds one call to the storage cluster.
@@ -44,16 +43,9 @@ func Dial(endpoint Endpoint) (*Client, error) {
 	}
 	transport := insecure.NewCredentials()
 	if endpoint.TLS {
-		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if endpoint.CAFile != "" {
-			pem, err := os.ReadFile(endpoint.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("storage cluster's CA: %w", err)
-			}
-			config.RootCAs = x509.NewCertPool()
-			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("storage cluster's CA %s: no PEM certificate in it", endpoint.CAFile)
-			}
+		config, err := tlsconfig.Client(endpoint.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("storage cluster: %w", err)
 		}
 		transport = credentials.NewTLS(config)
 	}

@@ -86,6 +86,17 @@ func Classify(key string) KeyClass {
 	return Unread
 }
 
+// ForbiddenInClass reports whether a parameter has no place in a class, which
+// serves all tenants: a volume to copy, a token, or whom a volume is recorded
+// for. Everything else in a class is the cluster admin's to decide.
+func ForbiddenInClass(parameter string) bool {
+	switch parameter {
+	case "parent", "token", "token_secret", "token_secret_namespace", "namespace", "pvc":
+		return true
+	}
+	return strings.HasPrefix(parameter, "px/secret-") || strings.HasPrefix(parameter, "px/snapshot-source-pvc")
+}
+
 func setOf(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))
 	for _, k := range keys {

@@ -80,18 +80,20 @@ func (t Tenant) Validate() error {
 	switch {
 	case len(validation.IsDNS1123Label(t.Namespace)) > 0:
 		return fmt.Errorf("namespace %.80q is not a DNS label", t.Namespace)
-	case uuid.Validate(t.UID) != nil || len(t.UID) != canonicalUUID:
-		return fmt.Errorf("namespace uid %.80q is not a UUID", t.UID)
+	case !isCanonicalUUID(t.UID):
+		return fmt.Errorf("namespace uid %.80q is not a UUID in lower case", t.UID)
 	case len(validation.IsValidLabelValue(t.Label)) > 0:
 		return fmt.Errorf("tenant %.80q is not a label value", t.Label)
 	}
 	return nil
 }
 
-// canonicalUUID is the length of the one textual form (RFC 9562 §4) that
-// Kubernetes writes; uuid.Validate accepts others, which would give one
-// namespace several subjects.
-const canonicalUUID = 36
+// isCanonicalUUID accepts the one textual form (RFC 9562 §4) that Kubernetes
+// writes; any other would give one namespace several subjects.
+func isCanonicalUUID(s string) bool {
+	parsed, err := uuid.Parse(s)
+	return err == nil && parsed.String() == s
+}
 
 // ValidateClusterName checks the name of a compute cluster: a DNS label.
 func ValidateClusterName(name string) error {

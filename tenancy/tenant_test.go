@@ -80,6 +80,7 @@ func TestValidate(t *testing.T) {
 		"uid in another form":        {Tenant{"a", "{" + uidA + "}", ""}, false},
 		"uid without dashes":         {Tenant{"a", strings.ReplaceAll(uidA, "-", ""), ""}, false},
 		"no uid":                     {Tenant{"a", "", ""}, false},
+		"uid in capitals":            {Tenant{"a", strings.ToUpper(uidA), ""}, false},
 		"label with a slash":         {Tenant{"a", uidA, "x/y"}, false},
 		"label that ends the domain": {Tenant{"a", uidA, "x@k14c2"}, false},
 	} {

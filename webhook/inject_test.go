@@ -103,8 +103,12 @@ func TestClaimInjection(t *testing.T) {
 		"without annotations":            {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil }), nil, mine},
 		"A5 somebody else's on creation": {claim(annotate(tenancy.AuthSecretName, "px-b")), nil, mine},
 		"another driver's":               {claim(inClass("theirs", func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil })), nil, nil},
-		"put back when left out":         {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil }), claim(nil), mine},
-		"A5 not hidden on an update":     {claim(annotate(tenancy.AuthSecretName, "px-b")), claim(nil), map[string]string{tenancy.AuthSecretName: "px-b", tenancy.AuthSecretNamespace: "tokens"}},
+		"A5 overwritten with the class": {claim(annotate(tenancy.AuthSecretName, "px-b")), claim(func(c *corev1.PersistentVolumeClaim) {
+			annotate(tenancy.AuthSecretName, "px-b")(c)
+			c.Spec.StorageClassName = nil
+		}), mine},
+		"put back when left out":     {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil }), claim(nil), mine},
+		"A5 not hidden on an update": {claim(annotate(tenancy.AuthSecretName, "px-b")), claim(nil), map[string]string{tenancy.AuthSecretName: "px-b", tenancy.AuthSecretNamespace: "tokens"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var old client.Object

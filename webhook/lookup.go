@@ -36,13 +36,14 @@ type judge interface {
 // get reads an object from the cache, and from the API server if the cache has
 // not seen it (yet). found is false if there is none.
 func (l *lookup) get(ctx context.Context, key types.NamespacedName, object client.Object) (found bool, err error) {
-	for _, reader := range []client.Reader{l.cached, l.live} {
-		err = reader.Get(ctx, key, object)
-		if !apierrors.IsNotFound(err) {
-			break
-		}
+	if found, err = read(ctx, l.cached, key, object); found || err != nil {
+		return found, err
 	}
-	switch {
+	return read(ctx, l.live, key, object)
+}
+
+func read(ctx context.Context, reader client.Reader, key types.NamespacedName, object client.Object) (found bool, err error) {
+	switch err := reader.Get(ctx, key, object); {
 	case apierrors.IsNotFound(err):
 		return false, nil
 	case err != nil:
@@ -58,7 +59,20 @@ func (l *lookup) tenant(ctx context.Context, namespace string) (t tenancy.Tenant
 	if found, err = l.get(ctx, types.NamespacedName{Name: namespace}, &ns); !found || err != nil {
 		return t, false, err
 	}
-	return tenancy.Of(ns.Name, string(ns.UID), ns.Labels), true, nil
+	return tenantOf(&ns), true, nil
+}
+
+// tenantNow is tenant as the API server knows it at this moment.
+func (l *lookup) tenantNow(ctx context.Context, namespace string) (t tenancy.Tenant, found bool, err error) {
+	var ns corev1.Namespace
+	if found, err = read(ctx, l.live, types.NamespacedName{Name: namespace}, &ns); !found || err != nil {
+		return t, false, err
+	}
+	return tenantOf(&ns), true, nil
+}
+
+func tenantOf(ns *corev1.Namespace) tenancy.Tenant {
+	return tenancy.Of(ns.Name, string(ns.UID), ns.Labels)
 }
 
 // ownsClaim reports whether the claim's volume will be made by one of our

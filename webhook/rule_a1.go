@@ -1,24 +1,14 @@
 package webhook
 
-import (
-	"context"
-
-	corev1 "k8s.io/api/core/v1"
-)
+import "context"
 
 // ruleA1: a claim does not take its data from another tenant's namespace,
 // whatever a ReferenceGrant says.
-var ruleA1 = rule[corev1.PersistentVolumeClaim]{id: "BH-A1", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolumeClaim]) ([]Denial, error) {
+var ruleA1 = rule[*claimReview]{id: "BH-A1", check: func(ctx context.Context, l *lookup, r *claimReview) ([]Denial, error) {
 	source := r.object.Spec.DataSourceRef
-	if source == nil || source.Namespace == nil || *source.Namespace == "" || *source.Namespace == r.namespace {
+	// The data source itself is immutable, so it is judged once.
+	if !r.enters || source == nil || source.Namespace == nil || *source.Namespace == "" || *source.Namespace == r.namespace {
 		return nil, nil
-	}
-	if r.old != nil {
-		return nil, nil // the data source is immutable
-	}
-	ours, err := l.ownsClaim(ctx, r.object)
-	if err != nil || !ours {
-		return nil, err
 	}
 	own, _, err := l.tenant(ctx, r.namespace)
 	if err != nil {

@@ -5,24 +5,17 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 // ruleA4: a claim carries no annotation or label that the driver would take for
 // a parameter that reaches for other volumes, secrets or the network.
-var ruleA4 = rule[corev1.PersistentVolumeClaim]{id: "BH-A4", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolumeClaim]) ([]Denial, error) {
-	if r.old != nil && r.old.Spec.VolumeName != "" {
+var ruleA4 = rule[*claimReview]{id: "BH-A4", check: func(_ context.Context, _ *lookup, r *claimReview) ([]Denial, error) {
+	if !r.ours || (r.old != nil && r.old.Spec.VolumeName != "") {
 		return nil, nil // the driver reads them once, when it makes the volume
 	}
-	ours, err := l.ownsClaim(ctx, r.object)
-	if err != nil || !ours {
-		return nil, err
-	}
 	var oldAnnotations, oldLabels map[string]string
-	// A claim that gets its class by the update is judged whole.
-	if r.old != nil && className(r.old) == className(r.object) {
+	if !r.enters {
 		oldAnnotations, oldLabels = r.old.Annotations, r.old.Labels
 	}
 	return append(

@@ -2,22 +2,26 @@ package webhook
 
 import (
 	"context"
-
-	corev1 "k8s.io/api/core/v1"
+	"maps"
+	"slices"
 )
 
-// ruleA5: the annotations that point to the token are Bulkhead's. On creation
-// injection has overwritten them already; here a later change is refused.
-var ruleA5 = rule[corev1.PersistentVolumeClaim]{id: "BH-A5", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolumeClaim]) ([]Denial, error) {
-	ours, err := l.ownsClaim(ctx, r.object)
-	if err != nil || !ours {
-		return nil, err
-	}
+// ruleA5: the annotations that point to the token are Bulkhead's. Where a claim
+// becomes ours injection has overwritten them already; here a later change is
+// refused, and a wrong one on a claim of any class: it may bind to a volume of
+// ours, and Stork acts on the annotation alone.
+var ruleA5 = rule[*claimReview]{id: "BH-A5", check: func(_ context.Context, l *lookup, r *claimReview) ([]Denial, error) {
 	var denials []Denial
-	for key, want := range allPairs(l.layout.ClaimAnnotations(r.namespace)) {
-		have := r.object.Annotations[key]
-		if have == want || (r.old != nil && r.old.Annotations[key] == have) {
+	want := allPairs(l.layout.ClaimAnnotations(r.namespace))
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		have, present := r.object.Annotations[key]
+		if !present || have == want[key] {
 			continue
+		}
+		if r.old != nil && !r.enters {
+			if was, had := r.old.Annotations[key]; had && was == have {
+				continue
+			}
 		}
 		denials = append(denials, Denial{
 			Field:   "metadata.annotations[" + key + "]",

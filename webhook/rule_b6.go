@@ -8,7 +8,7 @@ import (
 
 // ruleB6: a snapshot class makes and deletes snapshots with the token of the
 // snapshot's own namespace.
-var ruleB6 = rule[snapshotv1.VolumeSnapshotClass]{id: "BH-B6", check: func(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotClass]) ([]Denial, error) {
+var ruleB6 = rule[*review[snapshotv1.VolumeSnapshotClass]]{id: "BH-B6", check: func(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotClass]) ([]Denial, error) {
 	if !l.drivers.IsCSI(r.object.Driver) {
 		return nil, nil
 	}

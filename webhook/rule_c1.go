@@ -13,7 +13,7 @@ import (
 // ruleC1: a volume that enters by its raw handle belongs to the tenant whose
 // claim it names, by the word of the storage cluster. A handle may be an id or
 // a name (CVE-2024-1725 is this topology).
-var ruleC1 = rule[corev1.PersistentVolume]{id: "BH-C1", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolume]) ([]Denial, error) {
+var ruleC1 = rule[*review[corev1.PersistentVolume]]{id: "BH-C1", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolume]) ([]Denial, error) {
 	if r.old != nil {
 		return nil, nil // the handle of a volume is immutable
 	}
@@ -38,7 +38,9 @@ var ruleC1 = rule[corev1.PersistentVolume]{id: "BH-C1", check: func(ctx context.
 		Message: "the storage cluster does not let the tenant of the claim use this volume",
 		Mend:    "name a volume that belongs to the claim's namespace, or let the StorageClass make one",
 	}}
-	tenant, found, err := l.tenant(ctx, claim.Namespace)
+	// Not from the cache: right after a namespace was made again that may still
+	// know the old one.
+	tenant, found, err := l.tenantNow(ctx, claim.Namespace)
 	if err != nil {
 		return nil, err
 	}

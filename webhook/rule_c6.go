@@ -11,12 +11,23 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-// ruleC6: a class of ours names no Secret but the one of the claim's namespace.
-var ruleC6 = rule[storagev1.StorageClass]{id: "BH-C6", check: func(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) ([]Denial, error) {
+// ruleC6: a class of ours names no Secret but the one of the claim's namespace,
+// and no volume, token or owner that all its claims would share.
+var ruleC6 = rule[*review[storagev1.StorageClass]]{id: "BH-C6", check: func(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) ([]Denial, error) {
 	if !l.drivers.Owns(r.object.Provisioner) || r.old != nil {
 		return nil, nil // parameters are immutable
 	}
-	return wrongSecrets(r.object.Parameters, nil, allPairs(l.layout.ClassParameters(l.drivers, r.object.Provisioner))), nil
+	denials := wrongSecrets(r.object.Parameters, nil, allPairs(l.layout.ClassParameters(l.drivers, r.object.Provisioner)))
+	for _, key := range slices.Sorted(maps.Keys(r.object.Parameters)) {
+		if tenancy.ForbiddenInClass(key) {
+			denials = append(denials, Denial{
+				Field:   "parameters[" + key + "]",
+				Message: "a class is for all tenants: this parameter makes each of its volumes a copy of one volume, or another's",
+				Mend:    "remove it",
+			})
+		}
+	}
+	return denials, nil
 }}
 
 // wrongSecrets judges the parameters of a class that name Secrets: those that

@@ -165,10 +165,17 @@ func TestClaimRules(t *testing.T) {
 			c.Annotations["parent"] = "vol-b"
 			c.Spec.StorageClassName = nil
 		}), "BH-A4"},
-		"an old forbidden annotation left alone":     {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations["parent"] = "v"; c.Finalizers = []string{"x/y"} }), claim(annotate("parent", "v")), ""},
-		"a tunable annotation":                       {claim(annotate("io_profile", "db")), nil, ""},
-		"another driver's claim with a like key":     {claim(inClass("theirs", annotate("parent", "x"))), nil, ""},
-		"A5 a token of another namespace":            {claim(annotate(tenancy.AuthSecretName, "px-b")), nil, "BH-A5"},
+		"an old forbidden annotation left alone": {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations["parent"] = "v"; c.Finalizers = []string{"x/y"} }), claim(annotate("parent", "v")), ""},
+		"a tunable annotation":                   {claim(annotate("io_profile", "db")), nil, ""},
+		"another driver's claim with a like key": {claim(inClass("theirs", annotate("parent", "x"))), nil, ""},
+		"A5 a token of another namespace":        {claim(annotate(tenancy.AuthSecretName, "px-b")), nil, "BH-A5"},
+		"A1 by a class that comes later":         {claim(from("b")), claim(func(c *corev1.PersistentVolumeClaim) { from("b")(c); c.Spec.StorageClassName = nil }), "BH-A1"},
+		"A5 by a class that comes later": {claim(annotate(tenancy.AuthSecretName, "px-b")), claim(func(c *corev1.PersistentVolumeClaim) {
+			annotate(tenancy.AuthSecretName, "px-b")(c)
+			c.Spec.StorageClassName = nil
+		}), "BH-A5"},
+		"A5 with an empty class":                     {claim(inClass("", annotate(tenancy.AuthSecretName, "px-b"))), nil, "BH-A5"},
+		"A5 with another driver's class":             {claim(inClass("theirs", annotate(tenancy.AuthSecretNamespace, "b"))), nil, "BH-A5"},
 		"A5 changed later":                           {claim(annotate(tenancy.AuthSecretNamespace, "b")), claim(nil), "BH-A5"},
 		"a claim from before the install, untouched": {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil; c.Finalizers = []string{"x/y"} }), claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil }), ""},
 		"all reasons at once": {claim(func(c *corev1.PersistentVolumeClaim) {
@@ -251,10 +258,13 @@ func TestC1_VolumeRules(t *testing.T) {
 // No answer means no.
 func TestC1_FailsClosedWhenTheStorageClusterDoesNotAnswer(t *testing.T) {
 	l := world(t)
-	l.judge = fakeJudge{broken: errors.New("connection refused")}
+	l.judge = fakeJudge{broken: errors.New("dial tcp 10.1.2.3:9020: connection refused")}
 	response := volumes.validate(t.Context(), l, request(t, volume("a", "vol-a", nil), nil, "admin"))
 	if response.Allowed || response.Result.Code != http.StatusInternalServerError {
 		t.Errorf("answer %+v, want an error that refuses", response.AdmissionResponse)
+	}
+	if strings.Contains(response.Result.Message, "10.1.2.3") {
+		t.Errorf("the answer tells of the inside: %s", response.Result.Message)
 	}
 }
 
@@ -306,6 +316,9 @@ func TestC6_ClassesNameNoOtherSecret(t *testing.T) {
 		"a key for one call":                 {tenancy.CSIDriver, with("csi.storage.k8s.io/node-publish-secret-name", "px-b"), "BH-C6"},
 		"a deprecated key":                   {tenancy.CSIDriver, with("csiProvisionerSecretName", "px-b"), "BH-C6"},
 		"in-tree, in another case":           {tenancy.InTreePlugin, map[string]string{tenancy.AuthSecretName: "px-${pvc.namespace}", tenancy.AuthSecretNamespace: "tokens", "OpenStorage.io/auth-secret-name": "px-b"}, "BH-C6"},
+		"a parent for all volumes":           {tenancy.CSIDriver, with("parent", "vol-b"), "BH-C6"},
+		"a token in the class":               {tenancy.CSIDriver, with("token", "x"), "BH-C6"},
+		"encryption, as the admin likes":     {tenancy.CSIDriver, with("secure", "true"), ""},
 		"in-tree with a second source":       {tenancy.InTreePlugin, with("csi.storage.k8s.io/provisioner-secret-name", "x"), "BH-C6"},
 		"another driver's, as it likes":      {"ebs.csi.aws.com", map[string]string{tenancy.CSISecretName: "x"}, ""},
 		"a driver whose name begins as ours": {tenancy.CSIDriver + ".evil", map[string]string{tenancy.CSISecretName: "x"}, ""},

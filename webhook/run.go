@@ -133,7 +133,7 @@ func Run(ctx context.Context, cfg Config) error {
 	})); err != nil {
 		return fmt.Errorf("caches: %w", err)
 	}
-	server = mgr.GetWebhookServer() // the same, which the manager now runs
+	mgr.GetWebhookServer() // the manager runs it only once somebody has asked for it
 	server.Register(MutatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.mutate)})
 	server.Register(ValidatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.validate)})
 	if err := mgr.Start(ctx); err != nil {

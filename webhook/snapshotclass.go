@@ -8,9 +8,10 @@ import (
 
 // snapshotClasses of our drivers get the parameters that make and delete
 // snapshots with the token of the snapshot's namespace.
-var snapshotClasses = resource[snapshotv1.VolumeSnapshotClass]{
-	inject: injectSnapshotClass,
-	rules:  []rule[snapshotv1.VolumeSnapshotClass]{ruleB6},
+var snapshotClasses = resource[snapshotv1.VolumeSnapshotClass, *review[snapshotv1.VolumeSnapshotClass]]{
+	prepare: asIs[snapshotv1.VolumeSnapshotClass],
+	inject:  injectSnapshotClass,
+	rules:   []rule[*review[snapshotv1.VolumeSnapshotClass]]{ruleB6},
 }
 
 func injectSnapshotClass(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotClass]) (patch, error) {

@@ -10,9 +10,10 @@ import (
 
 // storageClasses of our drivers get the parameters that make every CSI call
 // carry the token of the claim's namespace.
-var storageClasses = resource[storagev1.StorageClass]{
-	inject: injectStorageClass,
-	rules:  []rule[storagev1.StorageClass]{ruleC6},
+var storageClasses = resource[storagev1.StorageClass, *review[storagev1.StorageClass]]{
+	prepare: asIs[storagev1.StorageClass],
+	inject:  injectStorageClass,
+	rules:   []rule[*review[storagev1.StorageClass]]{ruleC6},
 }
 
 func injectStorageClass(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) (patch, error) {

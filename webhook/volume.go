@@ -10,9 +10,10 @@ import (
 
 // volumes of our drivers get the references by which every later call finds the
 // token of their claim's namespace, and in-tree volumes become csi ones.
-var volumes = resource[corev1.PersistentVolume]{
-	inject: injectVolume,
-	rules:  []rule[corev1.PersistentVolume]{ruleC1},
+var volumes = resource[corev1.PersistentVolume, *review[corev1.PersistentVolume]]{
+	prepare: asIs[corev1.PersistentVolume],
+	inject:  injectVolume,
+	rules:   []rule[*review[corev1.PersistentVolume]]{ruleC1},
 }
 
 func injectVolume(_ context.Context, l *lookup, r *review[corev1.PersistentVolume]) (patch, error) {

@@ -31,14 +31,24 @@ func (k *keyFlags) register(f *pflag.FlagSet) {
 
 func (k *keyFlags) keys() (*issuer.Keys, error) {
 	keys := &issuer.Keys{Longest: k.longest, Now: time.Now}
-	namespace, name, isSecret := strings.Cut(k.secret, "/")
 	switch {
 	case (k.dir == "") == (k.secret == ""):
 		return nil, errors.New("want either --keys-dir or --secret")
 	case k.dir != "":
 		keys.Store = issuer.DirStore(k.dir)
 		return keys, nil
-	case !isSecret || namespace == "" || name == "":
+	}
+	store, err := k.secretStore()
+	if err != nil {
+		return nil, err
+	}
+	keys.Store = store
+	return keys, nil
+}
+
+func (k *keyFlags) secretStore() (*issuer.SecretStore, error) {
+	namespace, name, ok := strings.Cut(k.secret, "/")
+	if !ok || namespace == "" || name == "" {
 		return nil, fmt.Errorf("--secret %q: want namespace/name", k.secret)
 	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -51,13 +61,39 @@ func (k *keyFlags) keys() (*issuer.Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	keys.Store = &issuer.SecretStore{Secrets: client.CoreV1().Secrets(namespace), Name: name}
-	return keys, nil
+	return &issuer.SecretStore{Secrets: client.CoreV1().Secrets(namespace), Name: name}, nil
 }
 
 func keysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "List, rotate and revoke signing keys"}
-	cmd.AddCommand(listKeysCommand(), rotateKeysCommand(), revokeKeyCommand())
+	cmd := &cobra.Command{Use: "keys", Short: "Make, list, rotate and revoke signing keys"}
+	cmd.AddCommand(initKeysCommand(), listKeysCommand(), rotateKeysCommand(), revokeKeyCommand())
+	return cmd
+}
+
+func initKeysCommand() *cobra.Command {
+	var (
+		at        keyFlags
+		algorithm string
+	)
+	cmd := &cobra.Command{
+		Use: "init", Short: "Make the Secret with a first key, if there is none", Args: cobra.NoArgs,
+		Long: "Makes a first signing key in a Kubernetes Secret that is missing or empty, and leaves any other alone.\n" +
+			"The chart runs it before the issuer starts, so that no key is ever in a manifest or a Helm release.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, err := at.secretStore()
+			if err != nil {
+				return err
+			}
+			made, err := store.Init(cmd.Context(), algorithm)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "made a first key", false: "there are keys already; nothing changed"}[made])
+			return nil
+		},
+	}
+	at.register(cmd.Flags())
+	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "ES256 or RS256")
 	return cmd
 }
 

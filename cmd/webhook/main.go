@@ -32,6 +32,9 @@ func main() {
 			if cfg.Kubernetes, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
 				return fmt.Errorf("kubeconfig: %w", err)
 			}
+			// The API server's fair queueing bounds us; a limit here would let one
+			// tenant's requests keep those of others waiting past their deadline.
+			cfg.Kubernetes.QPS = -1
 			client, err := kubernetes.NewForConfig(cfg.Kubernetes)
 			if err != nil {
 				return fmt.Errorf("kubeconfig: %w", err)

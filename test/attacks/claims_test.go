@@ -61,9 +61,7 @@ func TestA4_ServerSideApply(t *testing.T) {
 		WithSpec(corev1apply.PersistentVolumeClaimSpec().WithStorageClassName(actors.CSIClass).
 			WithAccessModes(corev1.ReadWriteOnce).
 			WithResources(corev1apply.VolumeResourceRequirements().WithRequests(thief.Claim("x", "").Spec.Resources.Requests)))
-	_, err := stage.Admins[0].Compute.Client.CoreV1().PersistentVolumeClaims(thief.Namespace.Name).
-		Apply(t.Context(), apply, metav1.ApplyOptions{FieldManager: "thief"})
-	wantDenied(t, err, "BH-A4")
+	wantDenied(t, thief.Apply(t.Context(), apply, client.FieldOwner("thief")), "BH-A4")
 }
 
 // A claim of a class that comes later waits unbound; what it may not have from
@@ -78,6 +76,58 @@ func TestA4_AddedBeforeBinding(t *testing.T) {
 	patch := client.MergeFrom(claim.DeepCopy())
 	metav1.SetMetaDataAnnotation(&claim.ObjectMeta, "parent", handle)
 	wantDenied(t, thief.Patch(t.Context(), claim, patch), "BH-A4")
+}
+
+// The API server lets a class be added to a claim that was made without one.
+func TestA8_TheClassComesLater(t *testing.T) {
+	owner, handle := victim(t)
+	thief := newTeam(t, stage.Admins[0])
+	for name, c := range map[string]struct {
+		change func(*corev1.PersistentVolumeClaim)
+		rule   string
+	}{
+		"a data source of another tenant": {actors.CloneOf(owner.Namespace.Name, "ledger"), "BH-A1"},
+		"a forbidden annotation":          {actors.Annotated("parent", handle), "BH-A4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claim := thief.Claim("later-"+strings.ToLower(c.rule), "", c.change)
+			claim.Spec.StorageClassName = nil
+			if err := thief.Create(t.Context(), claim); err != nil {
+				t.Fatal(err)
+			}
+			patch := client.MergeFrom(claim.DeepCopy())
+			class := actors.CSIClass
+			claim.Spec.StorageClassName = &class
+			wantDenied(t, thief.Patch(t.Context(), claim, patch), c.rule)
+		})
+	}
+}
+
+func TestA5_WhateverTheClass(t *testing.T) {
+	owner, _ := victim(t)
+	thief := newTeam(t, stage.Admins[0])
+	foreign := thief.Admin.Layout.TokenSecret(owner.Namespace.Name).Name
+	if _, err := thief.Admin.MakeClass(t.Context(), "of-another-driver", "ebs.csi.aws.com"); err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{"", "of-another-driver"} {
+		wantDenied(t, thief.Create(t.Context(), thief.Claim("claim", class, actors.Annotated(tenancy.AuthSecretName, foreign))), "BH-A5")
+	}
+	// A claim that gets its class later is given the right ones then.
+	claim := thief.Claim("later", "")
+	claim.Spec.StorageClassName = nil
+	if err := thief.Create(t.Context(), claim); err != nil {
+		t.Fatal(err)
+	}
+	patch := client.MergeFrom(claim.DeepCopy())
+	class := actors.CSIClass
+	claim.Spec.StorageClassName = &class
+	if err := thief.Patch(t.Context(), claim, patch); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := claim.Annotations[tenancy.AuthSecretName], thief.Admin.Layout.TokenSecret(thief.Namespace.Name).Name; got != want {
+		t.Errorf("the annotation is %q, want %q", got, want)
+	}
 }
 
 // The claim is made by a controller, with the controller's rights.

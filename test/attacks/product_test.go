@@ -1,7 +1,9 @@
 package attacks
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,10 +20,11 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
-// E4: no token that was ever published in this run is in any log, by its
-// signature alone either.
+// E4: no token that was ever published in this run is in any log, though the
+// product logs at its highest verbosity: neither its signature alone nor the
+// base64 of it that a Secret has on the wire.
 func TestE4_NoTokenInAnyLog(t *testing.T) {
-	var signatures []string
+	var traces []string
 	for _, admin := range stage.Admins {
 		team := newTeam(t, admin)
 		if _, err := team.MakeBound(t.Context(), team.Claim("claim", actors.CSIClass)); err != nil {
@@ -32,13 +35,18 @@ func TestE4_NoTokenInAnyLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range secrets.Items {
-			if token := string(s.Data[tenancy.TokenKey]); token != "" {
-				signatures = append(signatures, token[strings.LastIndex(token, ".")+1:])
+			if token := s.Data[tenancy.TokenKey]; len(token) > 0 {
+				signature := token[bytes.LastIndexByte(token, '.')+1:]
+				traces = append(traces, string(signature))
+				// Base64 depends on where the text begins, modulo three: the middle
+				// of the whole token's is the same as on the wire.
+				wire := base64.StdEncoding.EncodeToString(token)
+				traces = append(traces, wire[len(wire)/2:len(wire)/2+100])
 			}
 		}
 	}
-	if len(signatures) < 2 {
-		t.Fatalf("%d tokens to look for", len(signatures))
+	if len(traces) < 4 {
+		t.Fatalf("%d traces to look for", len(traces))
 	}
 	files := 0
 	err := filepath.WalkDir(stage.Env.Logs(), func(path string, entry fs.DirEntry, err error) error {
@@ -47,8 +55,8 @@ func TestE4_NoTokenInAnyLog(t *testing.T) {
 		}
 		files++
 		text, err := os.ReadFile(path)
-		for _, signature := range signatures {
-			if strings.Contains(string(text), signature) {
+		for _, trace := range traces {
+			if bytes.Contains(text, []byte(trace)) {
 				t.Errorf("%s holds a token", path)
 			}
 		}
@@ -107,8 +115,9 @@ func TestTheChartsRightsAreNarrow(t *testing.T) {
 	}
 }
 
-// E6: with the webhook gone, what is ours is refused and the rest goes on.
-func TestE6_FailsClosedButOnlyForOurDrivers(t *testing.T) {
+// E6: with the webhook gone, what is ours is refused, and so are claims, which do
+// not say whose they are; other drivers' classes and volumes go on.
+func TestE6_FailsClosed(t *testing.T) {
 	admin := stage.Admins[1]
 	team := newTeam(t, admin)
 	admin.Compute.Webhook.Stop()

@@ -31,6 +31,9 @@ type release struct {
 	configurations []*unstructured.Unstructured
 }
 
+// highestLogLevel is the most that the chart allows.
+const highestLogLevel = 7
+
 // renderChart renders charts/bulkhead with values for this environment.
 func (e *Environment) renderChart(ctx context.Context, c *Compute) (*release, error) {
 	ca, err := os.ReadFile(e.Storage.IssuerCAFile)
@@ -44,6 +47,9 @@ func (e *Environment) renderChart(ctx context.Context, c *Compute) (*release, er
 			"sdk":     map[string]any{"address": e.Storage.SDKAddress, "tls": false},
 		},
 		"provisioner": map[string]any{"serviceAccounts": []string{csiAccount}},
+		// All that can be logged is, so that a test can look for what must not be.
+		"sidecar": map[string]any{"logLevel": highestLogLevel},
+		"webhook": map[string]any{"logLevel": highestLogLevel},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("render the chart: %w", err)

@@ -149,10 +149,9 @@ func TestASnapshotIsMadeRestoredAndDeletedWithTheTeamsToken(t *testing.T) {
 	if v, _, err := stage.Storage.Volume(t.Context(), handles[0]); err != nil || v.Owner != team.Subject() {
 		t.Errorf("the restored volume is owned by %q, %v", v.Owner, err)
 	}
-	class := team.Admin.Layout.SnapshotTemplate()
 	snapshots, err := team.Admin.SnapshotContents(t.Context(), team.Namespace.Name)
 	if err != nil || len(snapshots) != 1 {
-		t.Fatalf("%d contents, %v (class template %s)", len(snapshots), err, class)
+		t.Fatalf("%d contents, %v", len(snapshots), err)
 	}
 	if got, want := snapshots[0].Annotations[tenancy.SnapshotDeletionSecretName], team.Admin.Layout.TokenSecret(team.Namespace.Name).Name; got != want {
 		t.Errorf("the content is deleted with %q, want %q", got, want)

@@ -28,7 +28,7 @@ app.kubernetes.io/component: issuer
 {{- $_ := required "policy.storageCluster is missing: set it to the id of the storage cluster" .Values.policy.storageCluster }}
 {{- end }}
 
-{{/* The Secret with the signing key, under signing-key.pem. */}}
+{{/* The Secret with the signing keys. */}}
 {{- define "bulkhead-issuer.signingKeySecret" -}}
 {{ .Values.signingKey.existingSecret | default "bulkhead-issuer-signing-key" }}
 {{- end }}

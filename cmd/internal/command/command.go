@@ -26,6 +26,23 @@ func Main(root *cobra.Command) {
 	}
 }
 
+// maxVerbosity is the highest at which client-go logs no bodies of requests and
+// answers: those of Secrets hold tokens and keys (client-go rest/request.go
+// logs bodies from 8 on).
+const maxVerbosity = 7
+
+func capVerbosity(logging *logsapi.LoggingConfiguration) error {
+	if logging.Verbosity > maxVerbosity {
+		return fmt.Errorf("--v=%d would log the tokens in Secrets: want at most %d", logging.Verbosity, maxVerbosity)
+	}
+	for _, file := range logging.VModule {
+		if file.Verbosity > maxVerbosity {
+			return fmt.Errorf("--vmodule=%s=%d would log the tokens in Secrets: want at most %d", file.FilePattern, file.Verbosity, maxVerbosity)
+		}
+	}
+	return nil
+}
+
 func run(root *cobra.Command) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -35,6 +52,9 @@ func run(root *cobra.Command) error {
 	logsapi.AddFlags(logging, root.PersistentFlags())
 	defer logs.FlushLogs()
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := capVerbosity(logging); err != nil {
+			return err
+		}
 		if err := logsapi.ValidateAndApply(logging, nil); err != nil {
 			return fmt.Errorf("logging flags: %w", err)
 		}
