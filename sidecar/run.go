@@ -111,7 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}, "bulkhead-sidecar-"+driver, mux, true)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+		return fmt.Errorf("gave up the lease: %w", cause)
 	}
 	return nil
 }

@@ -45,8 +45,9 @@ func (c *Client) GuestAccess(ctx context.Context) (bool, error) {
 		return true, nil
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return false, nil
+	default:
+		return false, err
 	}
-	return false, err
 }
 
 // answers returns nil if the caller may ask for a volume, which is not there.
