@@ -11,17 +11,23 @@ import (
 
 // auditLog is a stream of JSON lines, one for each exchange, granted or not. It
 // holds neither credentials nor tokens.
-type auditLog struct{ logger *slog.Logger }
+type auditLog struct{ handler slog.Handler }
+
+// maxAuditText bounds what a caller can write into a line, in bytes.
+const maxAuditText = 256
 
 func newAuditLog(out io.Writer) *auditLog {
-	return &auditLog{slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{
+	return &auditLog{slog.NewJSONHandler(out, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.LevelKey {
 				return slog.Attr{} // every line is of one kind
 			}
+			if text := a.Value.String(); a.Value.Kind() == slog.KindString && len(text) > maxAuditText {
+				return slog.String(a.Key, text[:maxAuditText]+"…")
+			}
 			return a
 		},
-	}))}
+	})}
 }
 
 // auditEntry is what is known of one exchange; a refused one may know little.
@@ -50,7 +56,8 @@ func (e *auditEntry) result() string {
 	return e.fault.code
 }
 
-func (l *auditLog) write(ctx context.Context, e auditEntry) {
+// write adds a line; the error is that of the stream.
+func (l *auditLog) write(ctx context.Context, e auditEntry) error {
 	fields := []slog.Attr{
 		slog.String("result", e.result()),
 		slog.String("source", e.source),
@@ -67,5 +74,7 @@ func (l *auditLog) write(ctx context.Context, e auditEntry) {
 		fields = append(fields, slog.String("subject", e.subject), slog.String("role", e.role),
 			slog.String("jti", e.tokenID), slog.Time("expires", e.expires.UTC()))
 	}
-	l.logger.LogAttrs(ctx, slog.LevelInfo, "exchange", fields...)
+	record := slog.NewRecord(time.Now(), slog.LevelInfo, "exchange", 0)
+	record.AddAttrs(fields...)
+	return l.handler.Handle(ctx, record) //nolint:wrapcheck // the caller says what failed
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 
@@ -115,10 +117,14 @@ func (m *Minting) prove(ctx context.Context, endpoint *storage.Client) error {
 	if token, err = stranger.probeToken(m.StorageCluster); err != nil {
 		return err
 	}
-	if err := endpoint.Accepts(ctx, token); err == nil {
+	switch err := endpoint.Accepts(ctx, token); status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return nil
+	case codes.OK:
 		return errors.New("the storage cluster accepts a token of a key that nobody published: it does not verify signatures")
+	default:
+		return fmt.Errorf("whether the storage cluster refuses a stranger's token is not known: %w", err)
 	}
-	return nil
 }
 
 // bootstrap tries until the storage cluster is set up: it starts after the

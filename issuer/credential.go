@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/lru"
 )
 
@@ -15,6 +16,9 @@ const (
 	// credentialLeeway is how far the clocks of a compute cluster and the
 	// issuer may differ.
 	credentialLeeway = 30 * time.Second
+	// maxCredentialLife bounds how long a stolen credential is of use. Projected
+	// tokens live an hour by default.
+	maxCredentialLife = 24 * time.Hour
 	// rememberedCredentials is how many verified credentials are remembered; a
 	// cluster shows one or two at a time.
 	rememberedCredentials = 4096
@@ -44,6 +48,9 @@ type caller struct {
 
 // errCredential is all that a caller whose credential does not verify is told.
 var errCredential = errors.New("the subject_token is not a current ServiceAccount token of a registered compute cluster for this audience")
+
+// errOutage is told to a caller whose cluster's keys cannot be read now.
+var errOutage = errors.New("the keys of this compute cluster cannot be read at the moment")
 
 // credentialAlgorithms are those that a Kubernetes API server signs
 // ServiceAccount tokens with.
@@ -95,14 +102,26 @@ func (a *authenticator) authenticate(ctx context.Context, credential string) (ca
 	if keyID == "" {
 		return caller{}, errCredential
 	}
+	if _, critical := token.Header["crit"]; critical {
+		return caller{}, errCredential // RFC 7515 §4.1.11: we understand no extension
+	}
 	var found []caller
+	outage := false
 	for _, cluster := range a.policy.Clusters {
-		for _, key := range a.keys(ctx, cluster, keyID, unverified.Issuer) {
+		keys, err := a.keys(ctx, cluster, keyID, unverified.Issuer)
+		if err != nil {
+			outage = true
+			klog.FromContext(ctx).Error(err, "The keys of a compute cluster cannot be discovered", "cluster", cluster.Name)
+		}
+		for _, key := range keys {
 			if who, ok := a.verify(credential, cluster, key); ok {
 				found = append(found, who)
 				break
 			}
 		}
+	}
+	if len(found) == 0 && outage {
+		return caller{}, errOutage
 	}
 	// A static key is checked to be one cluster's alone when the policy is
 	// read; discovered keys can come to be shared later, and then nobody knows
@@ -110,19 +129,22 @@ func (a *authenticator) authenticate(ctx context.Context, credential string) (ca
 	if len(found) != 1 {
 		return caller{}, errCredential
 	}
-	a.remembered.Add(sum, found[0])
+	// Discovered keys can go at any time, so their credentials are verified anew.
+	if found[0].cluster.Discovery == "" {
+		a.remembered.Add(sum, found[0])
+	}
 	return found[0], nil
 }
 
 // keys are those of the cluster that might verify the credential.
-func (a *authenticator) keys(ctx context.Context, c *Cluster, keyID, issuer string) []jose.JSONWebKey {
+func (a *authenticator) keys(ctx context.Context, c *Cluster, keyID, issuer string) ([]jose.JSONWebKey, error) {
 	if c.Discovery == "" {
-		return c.JWKS.Key(keyID)
+		return c.JWKS.Key(keyID), nil
 	}
 	// The issuer's name does not decide; it keeps credentials of other clusters
 	// from causing requests to this one.
 	if issuer != c.Discovery {
-		return nil
+		return nil, nil
 	}
 	return a.discoverer.keys(ctx, c.Discovery, keyID)
 }
@@ -139,5 +161,10 @@ func (a *authenticator) verify(credential string, c *Cluster, key jose.JSONWebKe
 		credentialID:   claims.ID,
 		expires:        claims.ExpiresAt.Time,
 	}
-	return who, who.namespace != "" && who.serviceAccount != ""
+	// What the API server issues for one projected volume: one audience, the
+	// subject that the other claims say, and not for long.
+	ok := who.namespace != "" && who.serviceAccount != "" && len(claims.Audience) == 1 &&
+		claims.Subject == "system:serviceaccount:"+who.namespace+":"+who.serviceAccount &&
+		claims.IssuedAt != nil && claims.ExpiresAt.Sub(claims.IssuedAt.Time) <= maxCredentialLife
+	return who, ok
 }

@@ -8,19 +8,24 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/singleflight"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 const (
 	// discoveryTimeout bounds one read of a cluster's keys.
 	discoveryTimeout = 5 * time.Second
 	// maxDocument bounds what is read of one document, in bytes.
-	maxDocument = 1 << 20
+	maxDocument = 64 << 10
 	// keysFreshFor is how long discovered keys are used without asking again: a
 	// key that the cluster removed is believed no longer than that.
 	keysFreshFor = 5 * time.Minute
@@ -37,16 +42,41 @@ func checkDiscoveryURL(raw string) error {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("want https://host[:port][/path]")
 	}
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	host := strings.ToLower(u.Hostname())
+	labels := strings.Split(host, ".")
+	last := labels[len(labels)-1]
 	switch {
-	case net.ParseIP(host) != nil:
-		return errors.New("an IP address is no public issuer: use a name that a certificate vouches for, or jwks")
-	case !strings.Contains(host, "."), host == "localhost",
-		strings.HasSuffix(host, ".svc"), strings.HasSuffix(host, ".cluster.local"),
-		strings.HasSuffix(host, ".local"), strings.HasSuffix(host, ".localhost"), strings.HasSuffix(host, ".internal"):
+	case len(validation.IsDNS1123Subdomain(host)) > 0, strings.Trim(last, "0123456789") == "":
+		return fmt.Errorf("%q is no DNS name: use one that a certificate vouches for, or jwks", host)
+	case len(labels) == 1, slices.Contains(labels, "svc"), strings.HasPrefix(host, "kubernetes.default"),
+		slices.Contains([]string{"local", "localhost", "localdomain", "internal"}, last):
 		return fmt.Errorf("%s is local to a cluster or machine, so it cannot tell clusters apart: use jwks", host)
 	}
 	return nil
+}
+
+// discoveryClient reads from where the policy says and nowhere else: it follows
+// no redirect, uses no proxy, and unless private is set reaches no address that
+// is not public.
+func discoveryClient(private bool) *http.Client {
+	dialer := &net.Dialer{Timeout: discoveryTimeout}
+	if !private {
+		dialer.Control = func(_, address string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("dial %s: %w", address, err)
+			}
+			if ip := at.Addr().Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
+				return fmt.Errorf("dial %s: not a public address; --discover-private allows it", address)
+			}
+			return nil
+		}
+	}
+	return &http.Client{
+		Timeout:       discoveryTimeout,
+		Transport:     &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: discoveryTimeout},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // discoverer reads the keys of clusters whose ServiceAccount issuer is public
@@ -54,59 +84,70 @@ func checkDiscoveryURL(raw string) error {
 type discoverer struct {
 	client *http.Client
 	now    func() time.Time
+	flight singleflight.Group // by issuer URL
 
 	mu   sync.Mutex
-	sets map[string]*discovered
+	sets map[string]discovered
 }
 
-// discovered are the keys of one issuer URL. Its lock is held while they are
-// read, so that a burst of requests reads them once.
+// discovered are the keys of one issuer URL.
 type discovered struct {
-	mu        sync.Mutex
 	keys      jose.JSONWebKeySet
 	read      time.Time // when they were read
 	attempted time.Time // when that was last tried
+	err       error     // what came of it
 }
 
 func newDiscoverer(client *http.Client, now func() time.Time) *discoverer {
-	return &discoverer{client: client, now: now, sets: map[string]*discovered{}}
+	return &discoverer{client: client, now: now, sets: map[string]discovered{}}
 }
 
-// keys returns the key of that id that the issuer URL publishes now, none if
-// there is none or the issuer does not answer.
-func (d *discoverer) keys(ctx context.Context, issuerURL, keyID string) []jose.JSONWebKey {
-	d.mu.Lock()
-	set := d.sets[issuerURL]
-	if set == nil {
-		set = &discovered{}
-		d.sets[issuerURL] = set
+// keys returns the key of that id that the issuer URL publishes, none if there
+// is none. The error says that this is not known now.
+func (d *discoverer) keys(ctx context.Context, issuerURL, keyID string) ([]jose.JSONWebKey, error) {
+	set := d.known(issuerURL)
+	if d.fresh(set) && len(set.keys.Key(keyID)) > 0 {
+		return set.keys.Key(keyID), nil
 	}
-	d.mu.Unlock()
+	// Read once for all who wait, and to the end even if they leave: a caller
+	// that hangs up must not keep the keys from others.
+	reading := d.flight.DoChan(issuerURL, func() (any, error) {
+		d.refresh(context.WithoutCancel(ctx), issuerURL)
+		return nil, nil //nolint:nilnil // the result is in the set
+	})
+	select {
+	case <-reading:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("keys of %s: %w", issuerURL, ctx.Err())
+	}
+	if set = d.known(issuerURL); d.fresh(set) {
+		return set.keys.Key(keyID), nil
+	}
+	return nil, set.err
+}
 
-	set.mu.Lock()
-	defer set.mu.Unlock()
-	now := d.now()
-	known := set.keys.Key(keyID)
-	fresh := now.Sub(set.read) < keysFreshFor
-	if fresh && len(known) > 0 {
-		return known
+func (d *discoverer) known(issuerURL string) discovered {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sets[issuerURL]
+}
+
+func (d *discoverer) fresh(set discovered) bool { return d.now().Sub(set.read) < keysFreshFor }
+
+// refresh reads the keys again, unless that was tried a moment ago.
+func (d *discoverer) refresh(ctx context.Context, issuerURL string) {
+	set := d.known(issuerURL)
+	if d.now().Sub(set.attempted) < keysRetry {
+		return
 	}
-	if now.Sub(set.attempted) < keysRetry {
-		if fresh {
-			return known
-		}
-		return nil
-	}
-	set.attempted = now
 	keys, err := d.fetch(ctx, issuerURL)
-	if err != nil {
-		if fresh {
-			return known
-		}
-		return nil
+	set.attempted, set.err = d.now(), err
+	if err == nil {
+		set.keys, set.read = keys, set.attempted
 	}
-	set.keys, set.read = keys, now
-	return keys.Key(keyID)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sets[issuerURL] = set
 }
 
 func (d *discoverer) fetch(ctx context.Context, issuerURL string) (jose.JSONWebKeySet, error) {
@@ -122,17 +163,17 @@ func (d *discoverer) fetch(ctx context.Context, issuerURL string) (jose.JSONWebK
 	if document.Issuer != issuerURL {
 		return jose.JSONWebKeySet{}, fmt.Errorf("%s calls itself another issuer", issuerURL)
 	}
-	if u, err := url.Parse(document.JWKSURI); err != nil || u.Scheme != "https" {
-		return jose.JSONWebKeySet{}, fmt.Errorf("%s: jwks_uri is not https", issuerURL)
+	if err := checkDiscoveryURL(document.JWKSURI); err != nil {
+		return jose.JSONWebKeySet{}, fmt.Errorf("%s: jwks_uri: %w", issuerURL, err)
 	}
 	var keys jose.JSONWebKeySet
 	if err := d.get(ctx, document.JWKSURI, &keys); err != nil {
 		return jose.JSONWebKeySet{}, err
 	}
-	for _, key := range keys.Keys {
-		if err := checkPublicKey(key); err != nil {
-			return jose.JSONWebKeySet{}, fmt.Errorf("%s: %w", issuerURL, err)
-		}
+	// A key of another kind or use is no reason to refuse the others.
+	keys.Keys = slices.DeleteFunc(keys.Keys, func(key jose.JSONWebKey) bool { return checkPublicKey(key) != nil })
+	if err := checkKeySet(keys.Keys); err != nil {
+		return jose.JSONWebKeySet{}, fmt.Errorf("%s: %w", issuerURL, err)
 	}
 	return keys, nil
 }

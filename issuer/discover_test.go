@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,13 +123,69 @@ func TestBadDiscoveryDocumentsGiveNoKeys(t *testing.T) {
 		"an error":               {func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusInternalServerError); return true }, good},
 		"no JSON":                {say("<html>"), good},
 		"another issuer":         {say(`{"issuer":"https://evil.example.com","jwks_uri":"https://oidc.example.com/keys"}`), good},
+		"keys at an address":     {say(`{"issuer":"https://oidc.example.com/id/1","jwks_uri":"https://10.0.0.1/keys"}`), good},
 		"keys over plain http":   {say(`{"issuer":"https://oidc.example.com/id/1","jwks_uri":"http://oidc.example.com/keys"}`), good},
 		"a shared secret as key": {nil, map[string]string{"kty": "oct", "kid": "kid-of-k14c1", "k": "c2VjcmV0"}},
 	} {
 		public := newPublicIssuer(t, c.key)
 		public.answer = c.answer
-		if keys := newDiscoverer(public.client, time.Now).keys(t.Context(), public.url, "kid-of-k14c1"); len(keys) != 0 {
+		if keys, _ := newDiscoverer(public.client, time.Now).keys(t.Context(), public.url, "kid-of-k14c1"); len(keys) != 0 {
 			t.Errorf("%s: %d keys", name, len(keys))
+		}
+	}
+}
+
+// A caller that hangs up does not keep the keys from others.
+func TestACallerThatHangsUpDoesNotPoisonDiscovery(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	public := newPublicIssuer(t, jose.JSONWebKey{Key: cluster.key.Public(), KeyID: "kid-of-k14c1"})
+	d := newDiscoverer(public.client, time.Now)
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	_, _ = d.keys(gone, public.url, "random")
+	if keys, err := d.keys(t.Context(), public.url, "kid-of-k14c1"); err != nil || len(keys) != 1 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// M3: what discovery reads is where the policy says, not where a server sends it.
+func TestDiscoveryFollowsNobodyElsewhere(t *testing.T) {
+	client := discoveryClient(false)
+	for _, address := range []string{"127.0.0.1:443", "[::1]:443", "10.1.2.3:443", "169.254.169.254:80", "[::ffff:127.0.0.1]:443", "0.0.0.0:443"} {
+		transport, ok := client.Transport.(*http.Transport)
+		if !ok {
+			t.Fatal("another transport")
+		}
+		if conn, err := transport.DialContext(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), "not a public address") {
+			t.Errorf("%s: %v, %v", address, conn, err)
+		}
+	}
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
+	redirecting := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer redirecting.Close()
+	resp, err := discoveryClient(true).Get(redirecting.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusFound {
+		t.Errorf("HTTP %d: the redirect was followed", resp.StatusCode)
+	}
+}
+
+// A key set that is large or repeats ids would make each forged credential cost
+// many verifications.
+func TestALargeKeySetIsRefused(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	var many []any
+	for i := range maxKeys + 1 {
+		many = append(many, jose.JSONWebKey{Key: cluster.key.Public(), KeyID: fmt.Sprint(i)})
+	}
+	for name, keys := range map[string][]any{"too many": many, "one id twice": {many[0], many[0]}} {
+		public := newPublicIssuer(t, keys...)
+		if got, err := newDiscoverer(public.client, time.Now).keys(t.Context(), public.url, "0"); err == nil || len(got) != 0 {
+			t.Errorf("%s: %d keys, %v", name, len(got), err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -46,7 +49,12 @@ func (h *exchangeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	entry := auditEntry{source: r.RemoteAddr}
 	answer, f := h.exchange(r, &entry)
 	entry.fault = f
-	h.audit.write(r.Context(), entry)
+	if err := h.audit.write(r.Context(), entry); err != nil {
+		// A token that nobody can account for is not handed out.
+		klog.FromContext(r.Context()).Error(err, "The audit log cannot be written; exchanges are refused")
+		answer, f = nil, &fault{status: http.StatusInternalServerError, code: exchange.ServerError, description: "the exchange could not be recorded"}
+		entry.fault = f
+	}
 	h.metrics.observe(entry, h.now().Sub(start))
 
 	w.Header().Set("Content-Type", "application/json")
@@ -90,21 +98,29 @@ func (h *exchangeHandler) exchange(r *http.Request, entry *auditEntry) (*exchang
 	}
 	authenticator := h.authenticator()
 	who, err := authenticator.authenticate(r.Context(), form.Get("subject_token"))
-	if err != nil {
+	switch {
+	case errors.Is(err, errOutage):
+		return nil, &fault{
+			status: http.StatusServiceUnavailable, code: exchange.TemporarilyUnavailable, description: err.Error(), retryAfter: keysRetry,
+		}
+	case err != nil:
 		return nil, &fault{status: http.StatusUnauthorized, code: exchange.InvalidClient, description: err.Error()}
 	}
 	entry.caller = who
-	if f := h.throttle(who.cluster); f != nil {
-		return nil, f
-	}
-	role, ok := who.cluster.role(who.namespace, who.serviceAccount)
+	account, ok := who.cluster.account(who.namespace, who.serviceAccount)
 	switch {
 	case who.cluster.Suspended:
 		return nil, bad(exchange.UnauthorizedClient, "this compute cluster is suspended")
 	case !ok:
 		return nil, bad(exchange.UnauthorizedClient, "this ServiceAccount may not ask for tokens")
+	case form.Has("resource"):
+		return nil, bad(exchange.InvalidTarget, "resource: name the storage cluster by audience")
 	case form.Get("audience") != authenticator.policy.StorageCluster:
 		return nil, bad(exchange.InvalidTarget, "audience: not the id of this issuer's storage cluster")
+	}
+	// Only after the ServiceAccount: any Pod can show a credential of its own.
+	if f := h.throttle(who.cluster.limiters[account.id()]); f != nil {
+		return nil, f
 	}
 	tenant, err := exchange.ParseScope(form.Get("scope"))
 	if err != nil {
@@ -118,20 +134,20 @@ func (h *exchangeHandler) exchange(r *http.Request, entry *auditEntry) (*exchang
 	if f != nil {
 		return nil, f
 	}
-	return h.grant(authenticator.policy, who.cluster, role, tenant, life, entry)
+	return h.grant(authenticator.policy, who.cluster, account.Role, tenant, life, entry)
 }
 
-// throttle takes one request out of the cluster's bucket.
-func (h *exchangeHandler) throttle(c *Cluster) *fault {
-	reservation := c.limiter.ReserveN(h.now(), 1)
-	delay := reservation.DelayFrom(h.now())
-	if delay == 0 {
+// throttle takes one request out of a bucket.
+func (h *exchangeHandler) throttle(bucket *rate.Limiter) *fault {
+	now := h.now()
+	if bucket.AllowN(now, 1) {
 		return nil
 	}
-	reservation.CancelAt(h.now())
+	missing := 1 - bucket.TokensAt(now)
 	return &fault{
 		status: http.StatusTooManyRequests, code: exchange.TemporarilyUnavailable,
-		description: "too many requests of this compute cluster", retryAfter: delay,
+		description: "too many requests of this compute cluster",
+		retryAfter:  time.Duration(missing / float64(bucket.Limit()) * float64(time.Second)),
 	}
 }
 

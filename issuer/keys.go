@@ -74,31 +74,35 @@ func (k *key) signToken(claims jwt.Claims) (string, error) {
 // keyRing is all keys, in the order in which they sign.
 type keyRing struct{ keys []*key }
 
-// signing is the key that signs now.
-func (r *keyRing) signing(now time.Time) (*key, error) {
+// signing is the key that signs now. If the clock says that none does yet, it is
+// the first: a clock that is wrong must not stop all minting.
+func (r *keyRing) signing(now time.Time) *key {
 	for _, k := range slices.Backward(r.keys) {
 		if !now.Before(k.sign) {
-			return k, nil
+			return k
 		}
 	}
-	return nil, errors.New("no key signs yet")
+	return r.keys[0]
 }
 
 // ends is when the i-th key leaves the published set; never for the last one.
-func (r *keyRing) ends(i int, longest time.Duration) (time.Time, bool) {
+// By then the longest life that any policy can grant has passed since the next
+// key began to sign, so that no change of the policy cuts a token short.
+func (r *keyRing) ends(i int) (time.Time, bool) {
 	if i+1 == len(r.keys) {
 		return time.Time{}, false
 	}
-	return r.keys[i+1].sign.Add(longest + expirySlack), true
+	return r.keys[i+1].sign.Add(maxLife + expirySlack), true
 }
 
-// published is the public half of what verifies tokens now, where no token
-// lives longer than longest.
-func (r *keyRing) published(now time.Time, longest time.Duration) jose.JSONWebKeySet {
+// published is the public half of what verifies tokens now.
+func (r *keyRing) published(now time.Time) jose.JSONWebKeySet {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	signing := r.signing(now)
 	for i, k := range r.keys {
-		end, ending := r.ends(i, longest)
-		if k.shared() || now.Before(k.publish) || (ending && !now.Before(end)) {
+		end, ending := r.ends(i)
+		early, late := now.Before(k.publish), ending && !now.Before(end)
+		if k.shared() || (k != signing && (early || late)) {
 			continue
 		}
 		set.Keys = append(set.Keys, k.public)

@@ -3,6 +3,8 @@ package issuer
 import (
 	"context"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -44,14 +46,14 @@ func states(all []KeyStatus) string {
 }
 
 // kids are the ids of the published keys.
-func kids(t *testing.T, store memoryStore, now time.Time, longest time.Duration) []string {
+func kids(t *testing.T, store memoryStore, now time.Time) []string {
 	t.Helper()
 	ring, err := parseKeys(store)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ids []string
-	for _, k := range ring.published(now, longest).Keys {
+	for _, k := range ring.published(now).Keys {
 		ids = append(ids, k.KeyID)
 	}
 	return ids
@@ -63,19 +65,14 @@ func signer(t *testing.T, store memoryStore, now time.Time) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := ring.signing(now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k.id
+	return ring.signing(now).id
 }
 
 func TestARotationPublishesBeforeItSignsAndKeepsTheOldKeyToTheEnd(t *testing.T) {
-	const longest = time.Hour
 	store, now := firstKey(t), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	keys := &Keys{Store: store, Longest: longest, Now: func() time.Time { return now }}
+	keys := &Keys{Store: store, Now: func() time.Time { return now }}
 	old := signer(t, store, now)
-	all, err := keys.Rotate(t.Context(), "ES256", 10*time.Minute)
+	all, err := keys.Rotate(t.Context(), NewKey{Algorithm: "ES256"}, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,11 +86,11 @@ func TestARotationPublishesBeforeItSignsAndKeepsTheOldKeyToTheEnd(t *testing.T) 
 		{0, "signing published", old, []string{old, fresh}},
 		{10*time.Minute - time.Second, "signing published", old, []string{old, fresh}},
 		{10 * time.Minute, "verifying signing", fresh, []string{old, fresh}},
-		{10*time.Minute + longest, "verifying signing", fresh, []string{old, fresh}},
-		{10*time.Minute + longest + expirySlack, "done signing", fresh, []string{fresh}},
+		{10*time.Minute + maxLife, "verifying signing", fresh, []string{old, fresh}},
+		{10*time.Minute + maxLife + expirySlack, "done signing", fresh, []string{fresh}},
 	} {
 		at := now.Add(step.after)
-		if all, err = (&Keys{Store: store, Longest: longest, Now: func() time.Time { return at }}).List(t.Context()); err != nil {
+		if all, err = (&Keys{Store: store, Now: func() time.Time { return at }}).List(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := states(all); got != step.states {
@@ -102,15 +99,15 @@ func TestARotationPublishesBeforeItSignsAndKeepsTheOldKeyToTheEnd(t *testing.T) 
 		if got := signer(t, store, at); got != step.signs {
 			t.Errorf("after %v: the wrong key signs", step.after)
 		}
-		if got := kids(t, store, at, longest); !slices.Equal(got, step.published) {
+		if got := kids(t, store, at); !slices.Equal(got, step.published) {
 			t.Errorf("after %v: %d keys are published, want %d", step.after, len(got), len(step.published))
 		}
 	}
-	if _, err := keys.Rotate(t.Context(), "ES256", 0); err == nil {
+	if _, err := keys.Rotate(t.Context(), NewKey{Algorithm: "ES256"}, 0); err == nil {
 		t.Error("a second rotation began before the first was over")
 	}
-	now = now.Add(3 * time.Hour)
-	if all, err = keys.Rotate(t.Context(), "RS256", 0); err != nil || states(all) != "verifying signing" {
+	now = now.Add(25 * time.Hour)
+	if all, err = keys.Rotate(t.Context(), NewKey{Algorithm: "RS256"}, 0); err != nil || states(all) != "verifying signing" {
 		t.Errorf("states %q, %v; want the key that was done removed", states(all), err)
 	}
 	if all[1].Algorithm != "RS256" || len(store) != 3 {
@@ -120,16 +117,16 @@ func TestARotationPublishesBeforeItSignsAndKeepsTheOldKeyToTheEnd(t *testing.T) 
 
 func TestARevokedKeyIsGoneAtOnceAndANewOneSigns(t *testing.T) {
 	store, now := firstKey(t), time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
-	keys := &Keys{Store: store, Longest: time.Hour, Now: func() time.Time { return now }}
+	keys := &Keys{Store: store, Now: func() time.Time { return now }}
 	leaked := signer(t, store, now)
-	if _, err := keys.Revoke(t.Context(), "another", "ES256"); err == nil {
+	if _, err := keys.Revoke(t.Context(), "another", NewKey{Algorithm: "ES256"}); err == nil {
 		t.Error("a key that is not there was revoked")
 	}
-	all, err := keys.Revoke(t.Context(), leaked, "ES256")
+	all, err := keys.Revoke(t.Context(), leaked, NewKey{Algorithm: "ES256"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if states(all) != "signing" || signer(t, store, now) == leaked || slices.Contains(kids(t, store, now, time.Hour), leaked) {
+	if states(all) != "signing" || signer(t, store, now) == leaked || slices.Contains(kids(t, store, now), leaked) {
 		t.Errorf("states %q", states(all))
 	}
 	if _, left := store["signing-key"+pemEnding]; left {
@@ -170,11 +167,10 @@ func TestASharedSecretSignsAndIsNeverPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ring.signing(time.Now())
-	if err != nil || key.method.Alg() != "HS256" {
-		t.Fatalf("%v, %v", key, err)
+	if key := ring.signing(time.Now()); key.method.Alg() != "HS256" {
+		t.Fatalf("the key signs by %s", key.method.Alg())
 	}
-	if set := ring.published(time.Now(), time.Hour); len(set.Keys) != 0 {
+	if set := ring.published(time.Now()); len(set.Keys) != 0 {
 		t.Error("the secret is published")
 	}
 }
@@ -195,15 +191,15 @@ func TestKeyStores(t *testing.T) {
 		"a folder": dir, "a Secret": &SecretStore{Secrets: client.CoreV1().Secrets("n"), Name: "keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			keys := &Keys{Store: store, Longest: time.Hour, Now: time.Now}
-			if _, err := keys.Rotate(t.Context(), "ES256", time.Minute); err != nil {
+			keys := &Keys{Store: store, Now: time.Now}
+			if _, err := keys.Rotate(t.Context(), NewKey{Algorithm: "ES256"}, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			all, err := keys.List(t.Context())
 			if err != nil || states(all) != "signing published" {
 				t.Fatalf("states %q, %v", states(all), err)
 			}
-			if _, err := keys.Revoke(t.Context(), all[0].Name, "ES256"); err != nil {
+			if _, err := keys.Revoke(t.Context(), all[0].Name, NewKey{Algorithm: "ES256"}); err != nil {
 				t.Fatal(err)
 			}
 			if files, err := store.Load(t.Context()); err != nil || files["first.pem"] != nil || len(files) != 3 {
@@ -221,9 +217,104 @@ func TestInitMakesAKeyOnce(t *testing.T) {
 		if err != nil || made != want {
 			t.Fatalf("time %d: made %v, %v; want %v", i, made, err, want)
 		}
-		keys := &Keys{Store: store, Longest: time.Hour, Now: time.Now}
+		keys := &Keys{Store: store, Now: time.Now}
 		if all, err := keys.List(t.Context()); err != nil || states(all) != "signing" {
 			t.Errorf("states %q, %v", states(all), err)
+		}
+	}
+}
+
+// Whoever revokes may have another clock than the replicas.
+func TestARevocationTakesEffectWhateverTheClock(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, skew := range map[string]time.Duration{"right": 0, "behind": -45 * time.Second, "ahead": 45 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			store := firstKey(t)
+			right := &Keys{Store: store, Now: func() time.Time { return now }}
+			all, err := right.Rotate(t.Context(), NewKey{Algorithm: "ES256"}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			skewed := &Keys{Store: store, Now: func() time.Time { return now.Add(skew) }}
+			if _, err := skewed.Revoke(t.Context(), all[0].Name, NewKey{Algorithm: "ES256"}); err != nil {
+				t.Fatal(err)
+			}
+			moment := now.Add(2 * time.Second)
+			if got := signer(t, store, moment); got == all[0].ID || got == all[1].ID {
+				t.Error("the new key does not sign")
+			}
+			if got := kids(t, store, moment); slices.Contains(got, all[0].ID) || len(got) != 2 {
+				t.Errorf("%d keys are published", len(got))
+			}
+		})
+	}
+}
+
+func TestAClockThatIsWrongDoesNotStopMinting(t *testing.T) {
+	store, now := firstKey(t), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	keys := &Keys{Store: store, Now: func() time.Time { return now }}
+	all, err := keys.Revoke(t.Context(), signer(t, store, now), NewKey{Algorithm: "ES256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := now.Add(-24 * time.Hour)
+	if signer(t, store, past) != all[0].ID || len(kids(t, store, past)) != 1 {
+		t.Error("before its time nothing signs or is published")
+	}
+}
+
+func TestARotationDoesNotCutOffTheSelfSignedModes(t *testing.T) {
+	secret := memoryStore{"px.secret": []byte("0123456789abcdef0123456789abcdef")}
+	pem, err := generate("RS256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := memoryStore{"one.pem": pem, manifestName: []byte("keys: [{name: one, issuer: openstorage.io}]\n")}
+	for name, c := range map[string]struct {
+		store memoryStore
+		fresh NewKey
+		ok    bool
+	}{
+		"a shared secret":             {secret, NewKey{Algorithm: "ES256"}, false},
+		"the same issuer name":        {named, NewKey{Algorithm: "RS256", Issuer: "openstorage.io"}, false},
+		"no issuer name":              {named, NewKey{Algorithm: "RS256"}, false},
+		"the next issuer name":        {named, NewKey{Algorithm: "RS256", Issuer: "openstorage-2"}, true},
+		"an algorithm that is no key": {named, NewKey{Algorithm: "HS256", Issuer: "openstorage-2"}, false},
+	} {
+		store := maps.Clone(c.store)
+		_, err := (&Keys{Store: store, Now: time.Now}).Rotate(t.Context(), c.fresh, 0)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v, want ok %v", name, err, c.ok)
+		}
+		if err != nil && len(store) != len(c.store) {
+			t.Errorf("%s: the store changed", name)
+		}
+	}
+}
+
+func TestNewKeysAreReadableByWhoReadsTheOthers(t *testing.T) {
+	dir := t.TempDir()
+	pem, err := generate("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "first.pem")
+	if err := os.WriteFile(path, pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Keys{Store: DirStore(dir), Now: time.Now}).Rotate(t.Context(), NewKey{Algorithm: "ES256"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err != nil || info.Mode().Perm() != 0o640 {
+			t.Errorf("%s has mode %v, %v", entry.Name(), info.Mode(), err)
 		}
 	}
 }

@@ -68,9 +68,17 @@ func (d DirStore) Save(ctx context.Context, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
+	mode, err := d.mode(before)
+	if err != nil {
+		return err
+	}
 	write := func(name string) error {
 		temporary := filepath.Join(string(d), "."+name+".new")
-		if err := os.WriteFile(temporary, files[name], 0o600); err != nil {
+		if err := os.WriteFile(temporary, files[name], mode); err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		// Not cut by the umask: whoever reads the other keys must read this one.
+		if err := os.Chmod(temporary, mode); err != nil {
 			return fmt.Errorf("keys: %w", err)
 		}
 		if err := os.Rename(temporary, filepath.Join(string(d), name)); err != nil {
@@ -96,6 +104,20 @@ func (d DirStore) Save(ctx context.Context, files map[string][]byte) error {
 		}
 	}
 	return nil
+}
+
+// mode is that of a key that is there already.
+func (d DirStore) mode(files map[string][]byte) (os.FileMode, error) {
+	for name := range files {
+		if strings.HasSuffix(name, pemEnding) || strings.HasSuffix(name, secretEnding) {
+			info, err := os.Stat(filepath.Join(string(d), name))
+			if err != nil {
+				return 0, fmt.Errorf("keys: %w", err)
+			}
+			return info.Mode().Perm(), nil
+		}
+	}
+	return 0o600, nil
 }
 
 const keysFieldManager = "bulkhead-issuer-keys"

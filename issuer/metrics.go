@@ -20,7 +20,7 @@ type metrics struct {
 	policyGeneration prometheus.Counter
 	clusters         prometheus.Gauge
 	keysLoaded       prometheus.Gauge
-	announced        *prometheus.CounterVec
+	keyKnown         *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -51,12 +51,12 @@ func newMetrics() *metrics {
 			Name: "bulkhead_issuer_keys_loaded",
 			Help: "1 if the key folder is what signs, 0 if it is bad and older keys do.",
 		}),
-		announced: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "bulkhead_issuer_key_announcements_total",
-			Help: "Storage endpoints that were made to read the keys again, by result: ok or failed.",
-		}, []string{"endpoint", "result"}),
+		keyKnown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bulkhead_issuer_storage_key_known",
+			Help: "1 if the storage endpoint has accepted the key that signs, 0 as long as it may still believe a revoked one.",
+		}, []string{"endpoint"}),
 	}
-	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.announced,
+	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.keyKnown,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -65,10 +65,10 @@ func newMetrics() *metrics {
 func (m *metrics) watchKeys(ring func() *keyRing, now func() time.Time) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "bulkhead_issuer_signing_key_age_seconds",
-		Help: "How long the key that signs has been signing; NaN if no key does, large for a key without schedule.",
+		Help: "How long the key that signs has been signing; NaN for a key without a schedule.",
 	}, func() float64 {
-		key, err := ring().signing(now())
-		if err != nil {
+		key := ring().signing(now())
+		if key.sign.IsZero() {
 			return math.NaN()
 		}
 		return now().Sub(key.sign).Seconds()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"strings"
 	"time"
@@ -68,7 +69,9 @@ type Cluster struct {
 	// Suspended stops all minting for the cluster.
 	Suspended bool `yaml:"suspended"`
 
-	limiter *rate.Limiter
+	// limiters are the buckets of its ServiceAccounts, each of its own: what one
+	// part of Bulkhead asks does not keep another from asking.
+	limiters map[string]*rate.Limiter
 }
 
 // ServiceAccount is a part of Bulkhead in a compute cluster, and the role on
@@ -79,8 +82,10 @@ type ServiceAccount struct {
 	Role      string `yaml:"role"`
 }
 
-// Filter admits names by globs (path.Match): one of Allow must match if there
-// are any, and none of Deny.
+func (sa ServiceAccount) id() string { return sa.Namespace + "/" + sa.Name }
+
+// Filter admits names by globs (path.Match): one of Allow must match, unless it
+// is absent, and none of Deny. An empty list of Allow admits nothing.
 type Filter struct {
 	Allow []string `yaml:"allow"`
 	Deny  []string `yaml:"deny"`
@@ -153,7 +158,7 @@ func (p *Policy) complete() error {
 	if p.RateLimit, err = p.RateLimit.or(DefaultRateLimit()); err != nil {
 		return at(err, "rateLimit")
 	}
-	names, keys := map[string]bool{}, map[string]string{}
+	names, urls, keys := map[string]bool{}, map[string]bool{}, map[string]string{}
 	for i, c := range p.Clusters {
 		if c == nil {
 			return at(errors.New("empty"), "clusters", i)
@@ -165,6 +170,12 @@ func (p *Policy) complete() error {
 			return at(fmt.Errorf("%q is taken", c.Name), "clusters", i, "name")
 		}
 		names[c.Name] = true
+		if url := strings.ToLower(strings.TrimRight(c.Discovery, "/")); url != "" {
+			if urls[url] {
+				return at(errors.New("another cluster has the same: the issuer could not tell them apart"), "clusters", i, "discovery")
+			}
+			urls[url] = true
+		}
 		for _, key := range c.JWKS.Keys {
 			sum, err := thumbprint(key)
 			if err != nil {
@@ -193,10 +204,8 @@ func (c *Cluster) complete(p *Policy) error {
 	case len(c.JWKS.Keys) == 0:
 		return at(errors.New("no keys: paste what `kubectl bulkhead register` prints"), "jwks")
 	}
-	for _, key := range c.JWKS.Keys {
-		if err := checkPublicKey(key); err != nil {
-			return at(err, "jwks")
-		}
+	if err := checkKeySet(c.JWKS.Keys); err != nil {
+		return at(err, "jwks")
 	}
 	var err error
 	if c.MaxLife, err = lifeOr(c.MaxLife, p.MaxLife); err != nil {
@@ -206,9 +215,12 @@ func (c *Cluster) complete(p *Policy) error {
 	if c.RateLimit, err = c.RateLimit.or(p.RateLimit); err != nil {
 		return at(err, "rateLimit")
 	}
-	c.limiter = rate.NewLimiter(rate.Limit(c.RateLimit.PerSecond), c.RateLimit.Burst)
 	if err := c.completeServiceAccounts(); err != nil {
 		return err
+	}
+	c.limiters = map[string]*rate.Limiter{}
+	for _, sa := range c.ServiceAccounts {
+		c.limiters[sa.id()] = rate.NewLimiter(rate.Limit(c.RateLimit.PerSecond), c.RateLimit.Burst)
 	}
 	if err := c.Namespaces.check(); err != nil {
 		return at(err, "namespaces")
@@ -230,7 +242,7 @@ func (c *Cluster) completeServiceAccounts() error {
 	}
 	seen := map[string]bool{}
 	for i, sa := range c.ServiceAccounts {
-		id := sa.Namespace + "/" + sa.Name
+		id := sa.id()
 		switch {
 		case sa.Namespace == "" || sa.Name == "" || sa.Role == "":
 			return at(errors.New("namespace, name and role are all needed"), "serviceAccounts", i)
@@ -245,14 +257,14 @@ func (c *Cluster) completeServiceAccounts() error {
 	return nil
 }
 
-// role is what the ServiceAccount may ask for.
-func (c *Cluster) role(namespace, name string) (role string, ok bool) {
+// account is the policy's entry for a ServiceAccount, if it may ask at all.
+func (c *Cluster) account(namespace, name string) (sa ServiceAccount, ok bool) {
 	for _, sa := range c.ServiceAccounts {
 		if sa.Namespace == namespace && sa.Name == name {
-			return sa.Role, true
+			return sa, true
 		}
 	}
-	return "", false
+	return ServiceAccount{}, false
 }
 
 // serves reports whether the cluster may ask for the tenant.
@@ -270,7 +282,7 @@ func (f Filter) check() error {
 }
 
 func (f Filter) admits(name string) bool {
-	return (len(f.Allow) == 0 || matches(f.Allow, name)) && !matches(f.Deny, name)
+	return (f.Allow == nil || matches(f.Allow, name)) && !matches(f.Deny, name)
 }
 
 func matches(globs []string, name string) bool {
@@ -286,7 +298,7 @@ func (r RateLimit) or(other RateLimit) (RateLimit, error) {
 	switch {
 	case r == RateLimit{}:
 		return other, nil
-	case r.PerSecond <= 0 || r.Burst < 1:
+	case !(r.PerSecond > 0) || math.IsInf(r.PerSecond, 0) || r.Burst < 1: // NaN is not above zero either
 		return r, errors.New("perSecond and burst must both be above zero")
 	}
 	return r, nil
@@ -300,6 +312,28 @@ func lifeOr(life, other time.Duration) (time.Duration, error) {
 		return 0, fmt.Errorf("%v: want %v to %v", life, minLife, maxLife)
 	}
 	return life, nil
+}
+
+// maxKeys is how many keys a cluster has at most: each that has the key id of a
+// forged credential costs a verification.
+const maxKeys = 32
+
+// checkKeySet refuses key sets that are large or ambiguous.
+func checkKeySet(keys []jose.JSONWebKey) error {
+	if len(keys) > maxKeys {
+		return fmt.Errorf("%d keys: want at most %d", len(keys), maxKeys)
+	}
+	ids := map[string]bool{}
+	for _, key := range keys {
+		if err := checkPublicKey(key); err != nil {
+			return err
+		}
+		if ids[key.KeyID] {
+			return fmt.Errorf("the key id %q is there twice", key.KeyID)
+		}
+		ids[key.KeyID] = true
+	}
+	return nil
 }
 
 // checkPublicKey refuses what is not the public half of a signing key: a

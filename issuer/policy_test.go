@@ -27,25 +27,28 @@ func TestParsePolicyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ policy, want string }{
-		"not YAML":              {"{", "line 1"},
-		"an unknown field":      {"storageCluster: s\nmaxlive: 1h", "line 2: field maxlive"},
-		"an unknown nested":     {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
-		"no storage cluster":    {"clusters: []", "line 1: storageCluster"},
-		"nothing":               {"", "empty"},
-		"a field twice":         {"storageCluster: s\nstorageCluster: t", "line 2"},
-		"two documents":         {"storageCluster: s\n---\nstorageCluster: t", "one YAML document"},
-		"a life beyond a day":   {"storageCluster: s\nmaxLife: 8760h", "line 2: maxLife"},
-		"a secret as a key":     {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: oct, kid: k, k: c2VjcmV0}]}", "line 4: clusters[0].jwks"},
-		"a key that is no key":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC}]}", "line 4"},
-		"keys and discovery":    {"storageCluster: s\nclusters:\n- name: a\n  discovery: https://a.example\n  jwks: " + one, "line 4: clusters[0].discovery"},
-		"a glob that is none":   {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  namespaces: {deny: ['[']}", "line 5: clusters[0].namespaces"},
-		"a claim that decides":  {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {roles: system.admin}", "line 5: clusters[0].claims.roles"},
-		"a claim in capitals":   {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {GROUPS: '*'}", "line 5: clusters[0].claims.GROUPS"},
-		"a claim with a long s": {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {\u017fub: x}", "line 5: clusters[0].claims"},
-		"half a rate limit":     {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  rateLimit: {burst: 1}", "line 5: clusters[0].rateLimit"},
-		"an empty cluster":      {"storageCluster: s\nclusters: [null]", "clusters[0]"},
-		"a short RSA key":       {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: RSA, kid: k, e: AQAB, n: " + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 64)) + "}]}", "512 bits"},
-		"an encryption key":     {"storageCluster: s\nclusters: [{name: a, jwks: " + strings.Replace(one, `"kty"`, `"use":"enc","kty"`, 1) + "}]", "signatures"},
+		"not YAML":                  {"{", "line 1"},
+		"an unknown field":          {"storageCluster: s\nmaxlive: 1h", "line 2: field maxlive"},
+		"an unknown nested":         {"storageCluster: s\nclusters: [{name: a, keys: {}}]", "keys"},
+		"no storage cluster":        {"clusters: []", "line 1: storageCluster"},
+		"nothing":                   {"", "empty"},
+		"a field twice":             {"storageCluster: s\nstorageCluster: t", "line 2"},
+		"two documents":             {"storageCluster: s\n---\nstorageCluster: t", "one YAML document"},
+		"a life beyond a day":       {"storageCluster: s\nmaxLife: 8760h", "line 2: maxLife"},
+		"a secret as a key":         {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: oct, kid: k, k: c2VjcmV0}]}", "line 4: clusters[0].jwks"},
+		"a key that is no key":      {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: EC}]}", "line 4"},
+		"keys and discovery":        {"storageCluster: s\nclusters:\n- name: a\n  discovery: https://a.example\n  jwks: " + one, "line 4: clusters[0].discovery"},
+		"a glob that is none":       {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  namespaces: {deny: ['[']}", "line 5: clusters[0].namespaces"},
+		"a claim that decides":      {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {roles: system.admin}", "line 5: clusters[0].claims.roles"},
+		"a claim in capitals":       {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {GROUPS: '*'}", "line 5: clusters[0].claims.GROUPS"},
+		"a claim with a long s":     {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  claims: {\u017fub: x}", "line 5: clusters[0].claims"},
+		"half a rate limit":         {"storageCluster: s\nclusters:\n- name: a\n  jwks: " + one + "\n  rateLimit: {burst: 1}", "line 5: clusters[0].rateLimit"},
+		"a limit that is no number": {"storageCluster: s\nrateLimit: {perSecond: .nan, burst: 1}", "line 2: rateLimit"},
+		"one discovery URL twice":   {"storageCluster: s\nclusters:\n- {name: a, discovery: 'https://a.example'}\n- {name: b, discovery: 'https://A.example/'}", "line 4: clusters[1].discovery"},
+		"a key id twice":            {"storageCluster: s\nclusters: [{name: a, jwks: {keys: [" + strings.TrimSuffix(strings.TrimPrefix(one, `{"keys":[`), "]}") + "," + strings.TrimSuffix(strings.TrimPrefix(one, `{"keys":[`), "]}") + "]}}]", "twice"},
+		"an empty cluster":          {"storageCluster: s\nclusters: [null]", "clusters[0]"},
+		"a short RSA key":           {"storageCluster: s\nclusters:\n- name: a\n  jwks: {keys: [{kty: RSA, kid: k, e: AQAB, n: " + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 64)) + "}]}", "512 bits"},
+		"an encryption key":         {"storageCluster: s\nclusters: [{name: a, jwks: " + strings.Replace(one, `"kty"`, `"use":"enc","kty"`, 1) + "}]", "signatures"},
 		"a ServiceAccount twice": {"storageCluster: s\nclusters: [{name: a, jwks: " + one +
 			", serviceAccounts: [{namespace: n, name: s, role: r}, {namespace: n, name: s, role: q}]}]", "twice"},
 		"a life that is short":   {"storageCluster: s\nmaxLife: 1s", "maxLife"},
@@ -120,23 +123,30 @@ func TestStanzaIsAPolicyEntry(t *testing.T) {
 
 func TestDiscoveryIsForPublicIssuersAlone(t *testing.T) {
 	for url, ok := range map[string]bool{
-		"https://oidc.example.com/id/1":                true,
-		"https://oidc.example.com:8443":                true,
-		"http://oidc.example.com":                      false,
-		"https://kubernetes.default.svc.cluster.local": false,
-		"https://kubernetes.default.svc":               false,
-		"https://kubernetes.default.svc.":              false,
-		"https://KUBERNETES.default.SVC":               false,
-		"https://kubernetes":                           false,
-		"https://localhost:6443":                       false,
-		"https://api.localhost":                        false,
-		"https://10.0.0.1":                             false,
-		"https://[::1]":                                false,
-		"https://metadata.google.internal":             false,
-		"https://printer.local":                        false,
-		"https://user@oidc.example.com":                false,
-		"https://oidc.example.com?x=1":                 false,
-		"oidc.example.com":                             false,
+		"https://oidc.example.com/id/1":                  true,
+		"https://oidc.example.com:8443":                  true,
+		"http://oidc.example.com":                        false,
+		"https://kubernetes.default.svc.cluster.local":   false,
+		"https://kubernetes.default.svc":                 false,
+		"https://kubernetes.default.svc.":                false,
+		"https://KUBERNETES.default.SVC":                 false,
+		"https://kubernetes":                             false,
+		"https://localhost:6443":                         false,
+		"https://api.localhost":                          false,
+		"https://10.0.0.1":                               false,
+		"https://[::1]":                                  false,
+		"https://metadata.google.internal":               false,
+		"https://printer.local":                          false,
+		"https://kubernetes.default":                     false,
+		"https://kubernetes.default.svc.k8s.corp":        false,
+		"https://kubernetes.default.svc.cluster.local..": false,
+		"https://localhost.localdomain":                  false,
+		"https://127.1":                                  false,
+		"https://0x7f.1":                                 false,
+		"https://[fe80::1%25eth0.1]":                     false,
+		"https://user@oidc.example.com":                  false,
+		"https://oidc.example.com?x=1":                   false,
+		"oidc.example.com":                               false,
 	} {
 		if err := checkDiscoveryURL(url); (err == nil) != ok {
 			t.Errorf("%s: %v, want ok %v", url, err, ok)
@@ -154,7 +164,7 @@ func TestAnEmptyListOfServiceAccountsMeansNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := p.Clusters[0].role("bulkhead-system", "bulkhead-sidecar"); ok != want {
+		if _, ok := p.Clusters[0].account("bulkhead-system", "bulkhead-sidecar"); ok != want {
 			t.Errorf("with %q the sidecar may ask: %v", list, ok)
 		}
 	}
@@ -166,6 +176,9 @@ func TestFiltersAdmitByGlobs(t *testing.T) {
 		if got := f.admits(name); got != want {
 			t.Errorf("%s: admits %v, want %v", name, got, want)
 		}
+	}
+	if (Filter{Allow: []string{}}).admits("anything") {
+		t.Error("an empty list of what is allowed admits something")
 	}
 	if !(Filter{}).admits("anything") || (Filter{Deny: []string{"*"}}).admits("anything") {
 		t.Error("an empty filter admits everything, a denied * nothing")
@@ -183,7 +196,7 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 		// Whatever is accepted says who each cluster is, and for how long.
 		for _, c := range p.Clusters {
-			if c.Name == "" || c.MaxLife < minLife || c.MaxLife > maxLife || (len(c.JWKS.Keys) == 0) == (c.Discovery == "") || c.limiter == nil {
+			if c.Name == "" || c.MaxLife < minLife || c.MaxLife > maxLife || (len(c.JWKS.Keys) == 0) == (c.Discovery == "") || c.limiters == nil {
 				t.Errorf("accepted %+v", c)
 			}
 		}

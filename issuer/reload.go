@@ -25,8 +25,14 @@ type reloaded[T any] struct {
 	changed func(value *T, err error)
 
 	current atomic.Pointer[T]
-	seen    [sha256.Size]byte // of the version tried last
-	unread  bool              // whether the last read failed
+	// badSince is since when what the files say is not what is in force; nil if
+	// it is.
+	badSince atomic.Pointer[time.Time]
+
+	// The rest is for the one goroutine that follows.
+	tried  [sha256.Size]byte // the version tried last
+	seen   [sha256.Size]byte // the version read last
+	unread bool              // whether the last read failed
 }
 
 // load reads for the first time; here a bad version is an error.
@@ -40,6 +46,7 @@ func (r *reloaded[T]) load(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", r.what, err)
 	}
 	r.seen = digest(files)
+	r.tried = r.seen
 	r.current.Store(value)
 	r.changed(value, nil)
 	return nil
@@ -69,20 +76,32 @@ func (r *reloaded[T]) again(ctx context.Context) {
 			r.changed(nil, err)
 		}
 		r.unread = true
+		r.bad()
 		return
 	}
+	// Files that are written in place can be read half, and half a policy may
+	// well be a valid one: only what was read twice alike counts.
 	sum := digest(files)
-	if sum == r.seen && !r.unread {
+	settled := sum == r.seen
+	r.seen = sum
+	if !settled || (sum == r.tried && !r.unread) {
 		return
 	}
-	r.seen, r.unread = sum, false
+	r.tried, r.unread = sum, false
 	value, err := r.parse(files)
 	if err != nil {
-		logger.Error(err, "The "+r.what+" is bad; what was read before stays in force")
+		logger.Error(err, "Bad "+r.what+"; what was read before stays in force")
+		r.bad()
 		r.changed(nil, err)
 		return
 	}
+	r.badSince.Store(nil)
 	r.current.Store(value)
 	r.changed(value, nil)
 	logger.Info("Loaded the " + r.what)
+}
+
+func (r *reloaded[T]) bad() {
+	now := time.Now()
+	r.badSince.CompareAndSwap(nil, &now)
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/yaml"
@@ -35,7 +36,8 @@ func serverOn(t *testing.T, policy string) (s *server, write func(policy string)
 			t.Fatal(err)
 		}
 		if s != nil {
-			s.policy.again(t.Context())
+			s.policy.again(t.Context()) // seen
+			s.policy.again(t.Context()) // and seen to be settled
 		}
 	}
 	write(policy)
@@ -132,9 +134,13 @@ func TestKeysAreReloadedAndPublished(t *testing.T) {
 	if got := published(); got != 1 {
 		t.Fatalf("%d keys at first", got)
 	}
-	keys := &Keys{Store: DirStore(s.cfg.KeysDir), Longest: DefaultLife, Now: s.now}
-	if _, err := keys.Rotate(t.Context(), "RS256", DefaultLead); err != nil {
+	keys := &Keys{Store: DirStore(s.cfg.KeysDir), Now: s.now}
+	if _, err := keys.Rotate(t.Context(), NewKey{Algorithm: "RS256"}, DefaultLead); err != nil {
 		t.Fatal(err)
+	}
+	s.keys.again(t.Context())
+	if got := published(); got != 1 {
+		t.Errorf("%d keys: a version that may still be half written was taken over", got)
 	}
 	s.keys.again(t.Context())
 	if got := published(); got != 2 {
@@ -144,6 +150,16 @@ func TestKeysAreReloadedAndPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.keys.again(t.Context())
+	s.keys.again(t.Context())
+	if err := s.ready(); err != nil {
+		t.Errorf("not ready at once: %v", err)
+	}
+	later := time.Now().Add(2 * staleKeys)
+	s.now = func() time.Time { return later }
+	if s.ready() == nil {
+		t.Error("ready although its keys have been stale for minutes")
+	}
+	s.now = time.Now
 	if got := published(); got != 2 || testutil.ToFloat64(s.metrics.keysLoaded) != 0 {
 		t.Errorf("%d keys with a bad manifest, bulkhead_issuer_keys_loaded %v", got, testutil.ToFloat64(s.metrics.keysLoaded))
 	}

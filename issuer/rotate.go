@@ -46,8 +46,6 @@ type KeyStatus struct {
 // Keys looks after the keys in a store.
 type Keys struct {
 	Store KeyStore
-	// Longest is the longest life of a token, the policy's maxLife.
-	Longest time.Duration
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -67,13 +65,13 @@ func (k *Keys) List(ctx context.Context) ([]KeyStatus, error) {
 
 func (k *Keys) describe(ring *keyRing) []KeyStatus {
 	now := k.Now()
-	signing, _ := ring.signing(now) // nil as long as none does
+	signing := ring.signing(now)
 	var all []KeyStatus
 	for i, key := range ring.keys {
 		s := KeyStatus{
 			Name: key.name, ID: key.id, Algorithm: key.method.Alg(), Publish: key.publish, Sign: key.sign,
 		}
-		s.End, _ = ring.ends(i, k.Longest)
+		s.End, _ = ring.ends(i)
 		switch {
 		case key == signing:
 			s.State = KeySigning
@@ -91,10 +89,19 @@ func (k *Keys) describe(ring *keyRing) []KeyStatus {
 	return all
 }
 
+// NewKey says what a new key is like.
+type NewKey struct {
+	// Algorithm is ES256 or RS256.
+	Algorithm string
+	// Issuer is the `iss` of its tokens, empty for the server's. The self-signed
+	// modes hold one key of a kind for an issuer, so there each key has another.
+	Issuer string
+}
+
 // Rotate adds a new key that is published now and signs after lead. Keys that
 // are done are removed. It refuses while another rotation is under way, whose
 // key might not have reached every replica.
-func (k *Keys) Rotate(ctx context.Context, algorithm string, lead time.Duration) ([]KeyStatus, error) {
+func (k *Keys) Rotate(ctx context.Context, fresh NewKey, lead time.Duration) ([]KeyStatus, error) {
 	return k.change(ctx, func(files map[string][]byte, m *manifest, ring *keyRing) error {
 		for _, s := range k.describe(ring) {
 			switch s.State {
@@ -105,23 +112,56 @@ func (k *Keys) Rotate(ctx context.Context, algorithm string, lead time.Duration)
 			case KeySigning, KeyVerifying:
 			}
 		}
-		return m.add(files, algorithm, k.Now(), lead)
+		if lead < 0 {
+			return errors.New("the lead is negative")
+		}
+		if err := fresh.follows(ring.signing(k.Now())); err != nil {
+			return err
+		}
+		now := k.Now().UTC().Truncate(time.Second)
+		return m.add(files, fresh, now, now, now.Add(lead))
 	})
 }
 
-// Revoke removes a key at once, and adds one that signs at once if it was the
-// signing one. Tokens of the removed key end when each storage node has read
+// follows refuses a new key that the storage cluster could not know.
+func (fresh NewKey) follows(old *key) error {
+	switch {
+	case old.shared():
+		return errors.New("the key that signs is a shared secret, which the storage cluster gets by its own configuration: " +
+			"configure a second issuer name there, and add the new secret with that name to " + manifestName + " by hand")
+	case old.issuer != "" && (fresh.Issuer == "" || fresh.Issuer == old.issuer):
+		return fmt.Errorf("the key that signs has an issuer name of its own, %q: say another one that the storage cluster knows", old.issuer)
+	}
+	return nil
+}
+
+// revocationSlack is how far the clocks of whoever revokes a key and of the
+// issuer's replicas may differ.
+const revocationSlack = time.Minute
+
+// Revoke removes a key at once and adds one that signs at once, even if another
+// one was signing: only a key that a storage node has never seen makes it read
 // the keys again.
-func (k *Keys) Revoke(ctx context.Context, name, algorithm string) ([]KeyStatus, error) {
+func (k *Keys) Revoke(ctx context.Context, name string, fresh NewKey) ([]KeyStatus, error) {
 	return k.change(ctx, func(files map[string][]byte, m *manifest, ring *keyRing) error {
 		i := slices.IndexFunc(ring.keys, func(key *key) bool { return key.name == name || key.id == name })
 		if i < 0 {
 			return fmt.Errorf("there is no key %q", name)
 		}
+		if err := fresh.follows(ring.keys[i]); err != nil {
+			return err
+		}
 		m.remove(files, ring.keys[i].name)
-		// A new key even if another one signs: only a key that a storage node
-		// has never seen makes it read the keys again.
-		return m.add(files, algorithm, k.Now(), 0)
+		now := k.Now().UTC().Truncate(time.Second)
+		// In the past, for replicas whose clocks are behind ours, but after
+		// whatever may be signing now, for those that are ahead.
+		sign := now.Add(-revocationSlack)
+		for _, other := range ring.keys {
+			if other != ring.keys[i] && !other.sign.Before(sign) && other.sign.Before(now.Add(revocationSlack)) {
+				sign = other.sign.Add(time.Second)
+			}
+		}
+		return m.add(files, fresh, now, sign, sign)
 	})
 }
 
@@ -160,22 +200,18 @@ func (m *manifest) remove(files map[string][]byte, name string) {
 	delete(files, name+secretEnding)
 }
 
-func (m *manifest) add(files map[string][]byte, algorithm string, now time.Time, lead time.Duration) error {
-	if lead < 0 {
-		return errors.New("the lead is negative")
-	}
-	raw, err := generate(algorithm)
+// add makes a key, named by the moment so that names sort by time.
+func (m *manifest) add(files map[string][]byte, fresh NewKey, now, publish, sign time.Time) error {
+	raw, err := generate(fresh.Algorithm)
 	if err != nil {
 		return err
 	}
-	// Whole seconds, as the manifest shows them; the name sorts by time.
-	now = now.UTC().Truncate(time.Second)
 	name := now.Format("20060102-150405")
 	for i := 2; files[name+pemEnding] != nil; i++ {
 		name = fmt.Sprintf("%s-%d", now.Format("20060102-150405"), i)
 	}
 	files[name+pemEnding] = raw
-	m.Keys = append(m.Keys, manifestEntry{Name: name, Publish: now, Sign: now.Add(lead)})
+	m.Keys = append(m.Keys, manifestEntry{Name: name, Publish: publish, Sign: sign, Issuer: fresh.Issuer})
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,8 @@ type Config struct {
 	// StorageEndpoints are the SDK endpoints of the storage nodes, each of which
 	// is made to read the keys again when a new key starts to sign.
 	StorageEndpoints []storage.Endpoint
+	// DiscoverPrivate lets discovery reach private addresses.
+	DiscoverPrivate bool
 	// Bootstrap, if not nil, sets up the storage cluster once it answers.
 	Bootstrap *Setup
 }
@@ -74,6 +77,12 @@ func (c *Config) validate() error {
 		return errors.New("no folder of signing keys")
 	case c.PolicyFile == "":
 		return errors.New("no policy file")
+	case strings.ContainsAny(u.Path, "{} "):
+		return fmt.Errorf("issuer URL %q: the path has characters that it must not", c.IssuerURL)
+	case c.Bootstrap != nil && c.Bootstrap.AdminTokenFile == "":
+		return errors.New("turning guest access off at start needs the token of a storage admin: --bootstrap-admin-token-file")
+	case c.Bootstrap != nil && len(c.StorageEndpoints) == 0:
+		return errors.New("setting up the storage cluster at start needs an SDK address")
 	case c.Backdate < 0 || c.Backdate > time.Hour:
 		return fmt.Errorf("backdate %v: want 0 to 1h", c.Backdate)
 	}
@@ -123,7 +132,9 @@ func Run(ctx context.Context, cfg Config) error {
 	group.Go(func() error { return certificate.Start(ctx) })
 	group.Go(func() error { s.policy.follow(ctx); return nil })
 	group.Go(func() error { s.keys.follow(ctx); return nil })
-	group.Go(func() error { s.announceKeys(ctx); return nil })
+	for i, endpoint := range s.endpoints {
+		group.Go(func() error { s.announceKeys(ctx, endpoint, cfg.StorageEndpoints[i].Address); return nil })
+	}
 	if cfg.Bootstrap != nil {
 		group.Go(func() error { s.bootstrap(ctx); return nil })
 	}
@@ -150,7 +161,7 @@ func Run(ctx context.Context, cfg Config) error {
 // newServer reads keys and policy for the first time.
 func newServer(ctx context.Context, cfg Config, audit io.Writer) (*server, error) {
 	s := &server{cfg: cfg, metrics: newMetrics(), audit: newAuditLog(audit), now: time.Now}
-	s.discover = newDiscoverer(&http.Client{Timeout: discoveryTimeout}, s.now)
+	s.discover = newDiscoverer(discoveryClient(cfg.DiscoverPrivate), s.now)
 	s.keys = reloaded[keyRing]{
 		what: "signing keys", read: DirStore(cfg.KeysDir).Load, parse: parseKeys,
 		changed: func(ring *keyRing, err error) {
@@ -192,10 +203,16 @@ func newServer(ctx context.Context, cfg Config, audit io.Writer) (*server, error
 	return s, nil
 }
 
-// ready reports whether a token could be minted now.
+// staleKeys is how long a replica counts as ready while its key folder is bad:
+// by then it may sign with a key that was revoked.
+const staleKeys = time.Minute
+
+// ready reports whether what this replica would mint is what the folder says.
 func (s *server) ready() error {
-	_, err := s.keys.current.Load().signing(s.now())
-	return err
+	if since := s.keys.badSince.Load(); since != nil && s.now().Sub(*since) > staleKeys {
+		return errors.New("the key folder has been bad for a while: see the log")
+	}
+	return nil
 }
 
 func (s *server) publicHandler() (http.Handler, error) {
@@ -208,7 +225,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 		writePublic(w, discovery(s.cfg.IssuerURL))
 	})
 	mux.HandleFunc("GET "+u.Path+jwksPath, func(w http.ResponseWriter, _ *http.Request) {
-		writePublic(w, s.keys.current.Load().published(s.now(), s.policy.current.Load().MaxLife))
+		writePublic(w, s.keys.current.Load().published(s.now()))
 	})
 	mux.Handle("POST "+u.Path+exchange.TokenPath, &exchangeHandler{
 		minter: s.minter, authenticator: s.inForce.Load, now: s.now, metrics: s.metrics, audit: s.audit,

@@ -19,18 +19,16 @@ import (
 // keyFlags say where the keys are.
 type keyFlags struct {
 	dir, secret, kubeconfig string
-	longest                 time.Duration
 }
 
 func (k *keyFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&k.dir, "keys-dir", "", "folder of the signing keys")
 	f.StringVar(&k.secret, "secret", "", "namespace/name of the Kubernetes Secret that the issuer's replicas mount, instead of a folder")
 	f.StringVar(&k.kubeconfig, "kubeconfig", "", "path of the kubeconfig, with --secret; the usual places if empty")
-	f.DurationVar(&k.longest, "longest-life", issuer.DefaultLife, "longest life of a token: maxLife of the policy")
 }
 
 func (k *keyFlags) keys() (*issuer.Keys, error) {
-	keys := &issuer.Keys{Longest: k.longest, Now: time.Now}
+	keys := &issuer.Keys{Now: time.Now}
 	switch {
 	case (k.dir == "") == (k.secret == ""):
 		return nil, errors.New("want either --keys-dir or --secret")
@@ -62,6 +60,11 @@ func (k *keyFlags) secretStore() (*issuer.SecretStore, error) {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	return &issuer.SecretStore{Secrets: client.CoreV1().Secrets(namespace), Name: name}, nil
+}
+
+func newKeyFlags(f *pflag.FlagSet, k *issuer.NewKey) {
+	f.StringVar(&k.Algorithm, "algorithm", "ES256", "of the new key: ES256 or RS256")
+	f.StringVar(&k.Issuer, "issuer", "", "`iss` of the new key's tokens where it is not the server's: the next issuer name in the self-signed modes")
 }
 
 func keysCommand() *cobra.Command {
@@ -119,9 +122,9 @@ func listKeysCommand() *cobra.Command {
 
 func rotateKeysCommand() *cobra.Command {
 	var (
-		at        keyFlags
-		algorithm string
-		lead      time.Duration
+		at    keyFlags
+		fresh issuer.NewKey
+		lead  time.Duration
 	)
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Add a key that signs soon, and show what happens when", Args: cobra.NoArgs,
@@ -132,7 +135,7 @@ func rotateKeysCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := keys.Rotate(cmd.Context(), algorithm, lead)
+			all, err := keys.Rotate(cmd.Context(), fresh, lead)
 			if err != nil {
 				return err
 			}
@@ -140,15 +143,15 @@ func rotateKeysCommand() *cobra.Command {
 		},
 	}
 	at.register(cmd.Flags())
-	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "ES256 or RS256")
+	newKeyFlags(cmd.Flags(), &fresh)
 	cmd.Flags().DurationVar(&lead, "lead", issuer.DefaultLead, "how long the key is published before it signs: longer than a Secret takes to reach every replica")
 	return cmd
 }
 
 func revokeKeyCommand() *cobra.Command {
 	var (
-		at        keyFlags
-		algorithm string
+		at    keyFlags
+		fresh issuer.NewKey
 	)
 	cmd := &cobra.Command{
 		Use: "revoke KEY", Short: "Remove a leaked key at once, and sign with a new one", Args: cobra.ExactArgs(1),
@@ -161,7 +164,7 @@ func revokeKeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := keys.Revoke(cmd.Context(), args[0], algorithm)
+			all, err := keys.Revoke(cmd.Context(), args[0], fresh)
 			if err != nil {
 				return err
 			}
@@ -169,7 +172,7 @@ func revokeKeyCommand() *cobra.Command {
 		},
 	}
 	at.register(cmd.Flags())
-	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "algorithm of the new key: ES256 or RS256")
+	newKeyFlags(cmd.Flags(), &fresh)
 	return cmd
 }
 
@@ -178,7 +181,7 @@ func printKeys(out io.Writer, all []issuer.KeyStatus) error {
 	fmt.Fprintln(w, "NAME\tALGORITHM\tSTATE\tPUBLISHED FROM\tSIGNS FROM\tPUBLISHED UNTIL\tKEY ID")
 	for _, k := range all {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Name, k.Algorithm, k.State,
-			moment(k.Publish, "always"), moment(k.Sign, "always"), moment(k.End, "a key follows"), k.ID)
+			moment(k.Publish, "always"), moment(k.Sign, "always"), moment(k.End, "another key signs"), k.ID)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

@@ -19,7 +19,7 @@ func serveCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.StorageEndpoints = endpoints.List()
-			if setup.AdminTokenFile != "" {
+			if setup != (issuer.Setup{}) {
 				cfg.Bootstrap = &setup
 			}
 			return issuer.Run(cmd.Context(), cfg)
@@ -38,6 +38,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&cfg.AuditLog, "audit-log", "-", "file that a JSON line for each exchange is appended to; - for standard output")
 	endpoints.Flags(f, "SDK endpoint of a storage node that is made to read the keys again when a new key signs (repeatable)")
 	f.StringVar(&setup.AdminTokenFile, "bootstrap-admin-token-file", "", "token of a storage admin: set up the storage cluster at start, as `issuer bootstrap` does")
+	f.BoolVar(&cfg.DiscoverPrivate, "discover-private", false, "let the discovery of a cluster's keys reach private addresses")
 	f.BoolVar(&setup.DisableGuest, "disable-guest", false, "with --bootstrap-admin-token-file: turn guest access off")
 	return cmd
 }
