@@ -69,7 +69,11 @@ func (l *auditLog) write(ctx context.Context, e auditEntry) error {
 		slog.String("tenant", e.tenant.Label),
 	}
 	if e.fault != nil {
-		fields = append(fields, slog.String("reason", e.fault.description))
+		reason := e.fault.description
+		if e.fault.private != "" {
+			reason = e.fault.private
+		}
+		fields = append(fields, slog.String("reason", reason))
 	} else {
 		fields = append(fields, slog.String("subject", e.subject), slog.String("role", e.role),
 			slog.String("jti", e.tokenID), slog.Time("expires", e.expires.UTC()))

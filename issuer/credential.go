@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -46,7 +47,8 @@ type caller struct {
 	expires      time.Time
 }
 
-// errCredential is all that a caller whose credential does not verify is told.
+// errCredential is all that a caller whose credential does not verify is told;
+// what wraps it is for the audit log.
 var errCredential = errors.New("the subject_token is not a current ServiceAccount token of a registered compute cluster for this audience")
 
 // errOutage is told to a caller whose cluster's keys cannot be read now.
@@ -96,15 +98,14 @@ func (a *authenticator) authenticate(ctx context.Context, credential string) (ca
 	var unverified credentialClaims
 	token, _, err := jwt.NewParser().ParseUnverified(credential, &unverified)
 	if err != nil {
-		return caller{}, errCredential
+		return caller{}, fmt.Errorf("%w: it is no JWT", errCredential)
 	}
 	keyID, _ := token.Header["kid"].(string)
-	if keyID == "" {
-		return caller{}, errCredential
+	if _, critical := token.Header["crit"]; keyID == "" || critical {
+		// RFC 7515 §4.1.11: we understand no extension.
+		return caller{}, fmt.Errorf("%w: it has no key id, or a critical extension", errCredential)
 	}
-	if _, critical := token.Header["crit"]; critical {
-		return caller{}, errCredential // RFC 7515 §4.1.11: we understand no extension
-	}
+	why := errors.New("no registered key has its key id")
 	var found []caller
 	outage := false
 	for _, cluster := range a.policy.Clusters {
@@ -114,10 +115,12 @@ func (a *authenticator) authenticate(ctx context.Context, credential string) (ca
 			klog.FromContext(ctx).Error(err, "The keys of a compute cluster cannot be discovered", "cluster", cluster.Name)
 		}
 		for _, key := range keys {
-			if who, ok := a.verify(credential, cluster, key); ok {
+			who, err := a.verify(credential, cluster, key)
+			if err == nil {
 				found = append(found, who)
 				break
 			}
+			why = fmt.Errorf("by the key of %s: %w", cluster.Name, err)
 		}
 	}
 	if len(found) == 0 && outage {
@@ -126,8 +129,12 @@ func (a *authenticator) authenticate(ctx context.Context, credential string) (ca
 	// A static key is checked to be one cluster's alone when the policy is
 	// read; discovered keys can come to be shared later, and then nobody knows
 	// whose the credential is.
-	if len(found) != 1 {
-		return caller{}, errCredential
+	switch len(found) {
+	case 0:
+		return caller{}, fmt.Errorf("%w: %w", errCredential, why)
+	case 1:
+	default:
+		return caller{}, fmt.Errorf("%w: %d clusters share its key", errCredential, len(found))
 	}
 	// Discovered keys can go at any time, so their credentials are verified anew.
 	if found[0].cluster.Discovery == "" {
@@ -149,10 +156,10 @@ func (a *authenticator) keys(ctx context.Context, c *Cluster, keyID, issuer stri
 	return a.discoverer.keys(ctx, c.Discovery, keyID)
 }
 
-func (a *authenticator) verify(credential string, c *Cluster, key jose.JSONWebKey) (caller, bool) {
+func (a *authenticator) verify(credential string, c *Cluster, key jose.JSONWebKey) (caller, error) {
 	var claims credentialClaims
 	if _, err := a.parser.ParseWithClaims(credential, &claims, func(*jwt.Token) (any, error) { return key.Key, nil }); err != nil {
-		return caller{}, false
+		return caller{}, err //nolint:wrapcheck // the library says what is wrong, and holds nothing secret
 	}
 	who := caller{
 		cluster:        c,
@@ -163,8 +170,13 @@ func (a *authenticator) verify(credential string, c *Cluster, key jose.JSONWebKe
 	}
 	// What the API server issues for one projected volume: one audience, the
 	// subject that the other claims say, and not for long.
-	ok := who.namespace != "" && who.serviceAccount != "" && len(claims.Audience) == 1 &&
-		claims.Subject == "system:serviceaccount:"+who.namespace+":"+who.serviceAccount &&
-		claims.IssuedAt != nil && claims.ExpiresAt.Sub(claims.IssuedAt.Time) <= maxCredentialLife
-	return who, ok
+	switch {
+	case who.namespace == "" || who.serviceAccount == "" || claims.Subject != "system:serviceaccount:"+who.namespace+":"+who.serviceAccount:
+		return caller{}, errors.New("it is not a ServiceAccount's")
+	case len(claims.Audience) != 1:
+		return caller{}, errors.New("it has several audiences")
+	case claims.IssuedAt == nil || claims.ExpiresAt.Sub(claims.IssuedAt.Time) > maxCredentialLife:
+		return caller{}, fmt.Errorf("it lives longer than %v", maxCredentialLife)
+	}
+	return who, nil
 }

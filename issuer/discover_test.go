@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +181,7 @@ func TestALargeKeySetIsRefused(t *testing.T) {
 	cluster := newComputeCluster(t, "k14c1")
 	var many []any
 	for i := range maxKeys + 1 {
-		many = append(many, jose.JSONWebKey{Key: cluster.key.Public(), KeyID: fmt.Sprint(i)})
+		many = append(many, jose.JSONWebKey{Key: cluster.key.Public(), KeyID: strconv.Itoa(i)})
 	}
 	for name, keys := range map[string][]any{"too many": many, "one id twice": {many[0], many[0]}} {
 		public := newPublicIssuer(t, keys...)

@@ -26,6 +26,8 @@ type fault struct {
 	status      int
 	code        string
 	description string
+	// private says more, for the audit log alone.
+	private string
 	// retryAfter is how long to wait, rounded up to seconds; zero to say nothing.
 	retryAfter time.Duration
 }
@@ -104,9 +106,14 @@ func (h *exchangeHandler) exchange(r *http.Request, entry *auditEntry) (*exchang
 			status: http.StatusServiceUnavailable, code: exchange.TemporarilyUnavailable, description: err.Error(), retryAfter: keysRetry,
 		}
 	case err != nil:
-		return nil, &fault{status: http.StatusUnauthorized, code: exchange.InvalidClient, description: err.Error()}
+		return nil, &fault{
+			status: http.StatusUnauthorized, code: exchange.InvalidClient, description: errCredential.Error(), private: err.Error(),
+		}
 	}
 	entry.caller = who
+	// For the audit log of what is refused below, too.
+	tenant, scopeErr := exchange.ParseScope(form.Get("scope"))
+	entry.tenant = tenant
 	account, ok := who.cluster.account(who.namespace, who.serviceAccount)
 	switch {
 	case who.cluster.Suspended:
@@ -122,11 +129,9 @@ func (h *exchangeHandler) exchange(r *http.Request, entry *auditEntry) (*exchang
 	if f := h.throttle(who.cluster.limiters[account.id()]); f != nil {
 		return nil, f
 	}
-	tenant, err := exchange.ParseScope(form.Get("scope"))
-	if err != nil {
+	if scopeErr != nil {
 		return nil, bad(exchange.InvalidScope, "scope: want namespace:<name> uid:<uid> [tenant:<label>], each well-formed and once")
 	}
-	entry.tenant = tenant
 	if !who.cluster.serves(tenant) {
 		return nil, bad(exchange.InvalidScope, "the policy does not let this compute cluster ask for this namespace or tenant")
 	}

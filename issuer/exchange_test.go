@@ -266,6 +266,7 @@ func TestExchangeRefusesWithTheRightCode(t *testing.T) {
 		"an unsigned credential":          {with("subject_token", unsigned(t, good)), 401, exchange.InvalidClient},
 	} {
 		t.Run(name, func(t *testing.T) {
+			h.audit.Reset()
 			w := post(t, h, c.form.Encode())
 			var got exchange.ErrorResponse
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
@@ -478,7 +479,7 @@ func TestTheAuditLogTellsWhoGotWhat(t *testing.T) {
 			"credentialJTI": "credential-1", "namespace": "team-a", "uid": testUID, "subject": "team-a." + testUID + "@k14c1",
 			"role": storage.TenantRole, "source": "192.0.2.1:1234",
 		},
-		{"result": exchange.InvalidClient, "cluster": "", "source": "192.0.2.1:1234"},
+		{"result": exchange.InvalidClient, "cluster": "", "source": "192.0.2.1:1234", "reason": errCredential.Error() + ": it is no JWT"},
 	} {
 		var got map[string]any
 		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil {

@@ -3,6 +3,7 @@ package issuer
 import (
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,18 +62,34 @@ func newMetrics() *metrics {
 	return m
 }
 
-// watchKeys reports the age of the signing key at each scrape.
+// watchKeys reports the keys at each scrape.
 func (m *metrics) watchKeys(ring func() *keyRing, now func() time.Time) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "bulkhead_issuer_signing_key_age_seconds",
-		Help: "How long the key that signs has been signing; NaN for a key without a schedule.",
-	}, func() float64 {
-		key := ring().signing(now())
-		if key.sign.IsZero() {
-			return math.NaN()
+	m.registry.MustRegister(&keyCollector{ring: ring, now: now, age: prometheus.NewDesc(
+		"bulkhead_issuer_key_age_seconds",
+		"How long each key has been signing, below zero for one that will; NaN for a key without a schedule.",
+		[]string{"key", "algorithm", "signing"}, nil)})
+}
+
+type keyCollector struct {
+	ring func() *keyRing
+	now  func() time.Time
+	age  *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *keyCollector) Describe(out chan<- *prometheus.Desc) { out <- c.age }
+
+// Collect implements prometheus.Collector.
+func (c *keyCollector) Collect(out chan<- prometheus.Metric) {
+	ring, now := c.ring(), c.now()
+	signing := ring.signing(now)
+	for _, k := range ring.keys {
+		age := math.NaN()
+		if !k.sign.IsZero() {
+			age = now.Sub(k.sign).Seconds()
 		}
-		return now().Sub(key.sign).Seconds()
-	}))
+		out <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age, k.name, k.method.Alg(), strconv.FormatBool(k == signing))
+	}
 }
 
 func (m *metrics) policyChanged(p *Policy) {

@@ -25,6 +25,9 @@ app.kubernetes.io/component: issuer
 {{- define "bulkhead-issuer.validate" -}}
 {{- $_ := required "url is missing: set it to the https URL by which compute clusters and storage nodes reach the issuer" .Values.url }}
 {{- $_ := required "tls.secretName is missing: set it to a Secret of type kubernetes.io/tls whose certificate is for the host of url" .Values.tls.secretName }}
+{{- if and .Values.bootstrap.adminTokenSecret (not .Values.storage.endpoints) }}
+{{- fail "bootstrap.adminTokenSecret needs storage.endpoints: the storage node to set up" }}
+{{- end }}
 {{- $_ := required "policy.storageCluster is missing: set it to the id of the storage cluster" .Values.policy.storageCluster }}
 {{- end }}
 
