@@ -4,7 +4,7 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint up down clean
+.PHONY: help build demo test race lint up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## the whole story on real clusters, each step checked (4 min; the first t
 
 test: ## unit tests, and the tests on real clusters; no root
 	$(GO) test -p 1 -timeout 60m ./...
+
+race: ## the unit tests under the race detector (needs a C compiler)
+	$(GO) test -race ./certs/... ./exchange/... ./issuer/... ./sidecar/... ./storage/... ./tenancy/... ./webhook/...
 
 lint: ## go vet in every module, golangci-lint, charts
 	@hack/lint
