@@ -98,7 +98,7 @@ func (m *Minting) prove(ctx context.Context, endpoint *storage.Client) error {
 		return err
 	}
 	own := &minter{issuer: m.TokenIssuer, backdate: m.Backdate, keys: func() *keyRing { return ring }, now: time.Now}
-	token, err := own.probeToken(m.StorageCluster)
+	token, err := own.probeToken(ring.signing(time.Now()), m.StorageCluster)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (m *Minting) prove(ctx context.Context, endpoint *storage.Client) error {
 		return err
 	}
 	stranger := &minter{issuer: m.TokenIssuer, backdate: m.Backdate, keys: func() *keyRing { return foreign }, now: time.Now}
-	if token, err = stranger.probeToken(m.StorageCluster); err != nil {
+	if token, err = stranger.probeToken(foreign.signing(time.Now()), m.StorageCluster); err != nil {
 		return err
 	}
 	switch err := endpoint.Accepts(ctx, token); status.Code(err) {

@@ -95,17 +95,27 @@ func (r *keyRing) ends(i int) (time.Time, bool) {
 	return r.keys[i+1].sign.Add(maxLife + expirySlack), true
 }
 
-// published is the public half of what verifies tokens now.
-func (r *keyRing) published(now time.Time) jose.JSONWebKeySet {
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+// inUse are the keys whose tokens are to be accepted now.
+func (r *keyRing) inUse(now time.Time) []*key {
+	var keys []*key
 	signing := r.signing(now)
 	for i, k := range r.keys {
 		end, ending := r.ends(i)
 		early, late := now.Before(k.publish), ending && !now.Before(end)
-		if k.shared() || (k != signing && (early || late)) {
-			continue
+		if k == signing || (!early && !late) {
+			keys = append(keys, k)
 		}
-		set.Keys = append(set.Keys, k.public)
+	}
+	return keys
+}
+
+// published is the public half of what verifies tokens now.
+func (r *keyRing) published(now time.Time) jose.JSONWebKeySet {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, k := range r.inUse(now) {
+		if !k.shared() {
+			set.Keys = append(set.Keys, k.public)
+		}
 	}
 	return set
 }

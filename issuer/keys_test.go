@@ -250,6 +250,28 @@ func TestARevocationTakesEffectWhateverTheClock(t *testing.T) {
 	}
 }
 
+// A switch that is due in moments does not delay a revocation.
+func TestARevocationShortlyBeforeASwitchSignsAtOnce(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, lead := range []time.Duration{time.Second, 40 * time.Second, 10 * time.Minute} {
+		store := firstKey(t)
+		keys := &Keys{Store: store, Now: func() time.Time { return now }}
+		all, err := keys.Rotate(t.Context(), NewKey{Algorithm: "ES256"}, lead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Revoke(t.Context(), all[0].Name, NewKey{Algorithm: "ES256"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := signer(t, store, now); got == all[0].ID || got == all[1].ID {
+			t.Errorf("lead %v: the new key does not sign", lead)
+		}
+		if got := kids(t, store, now); len(got) != 2 || !slices.Contains(got, all[1].ID) {
+			t.Errorf("lead %v: %d keys are published", lead, len(got))
+		}
+	}
+}
+
 func TestAClockThatIsWrongDoesNotStopMinting(t *testing.T) {
 	store, now := firstKey(t), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	keys := &Keys{Store: store, Now: func() time.Time { return now }}

@@ -54,7 +54,7 @@ func newMetrics() *metrics {
 		}),
 		keyKnown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "bulkhead_issuer_storage_key_known",
-			Help: "1 if the storage endpoint has accepted the key that signs, 0 as long as it may still believe a revoked one.",
+			Help: "1 if the storage endpoint has accepted every published key, 0 as long as it may still believe a revoked one.",
 		}, []string{"endpoint"}),
 	}
 	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.keyKnown,

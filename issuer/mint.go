@@ -60,8 +60,11 @@ type minter struct {
 
 // mint fills in issuer and times and signs. It returns when the token expires.
 func (m *minter) mint(claims tokenClaims, life time.Duration) (token string, expires time.Time, err error) {
+	return m.mintWith(m.keys().signing(m.now()), claims, life)
+}
+
+func (m *minter) mintWith(key *key, claims tokenClaims, life time.Duration) (token string, expires time.Time, err error) {
 	now := m.now()
-	key := m.keys().signing(now)
 	claims.Issuer = m.issuer
 	if key.issuer != "" {
 		claims.Issuer = key.issuer

@@ -153,12 +153,16 @@ func (k *Keys) Revoke(ctx context.Context, name string, fresh NewKey) ([]KeyStat
 		}
 		m.remove(files, ring.keys[i].name)
 		now := k.Now().UTC().Truncate(time.Second)
-		// In the past, for replicas whose clocks are behind ours, but after
-		// whatever may be signing now, for those that are ahead.
+		// In the past, for replicas whose clocks are behind ours, and after
+		// whatever began to sign lately or is about to, by whichever clock: those
+		// are brought forward, so that the new key is the last and signs at once.
 		sign := now.Add(-revocationSlack)
 		for _, other := range ring.keys {
-			if other != ring.keys[i] && !other.sign.Before(sign) && other.sign.Before(now.Add(revocationSlack)) {
-				sign = other.sign.Add(time.Second)
+			if other.sign.Before(sign) || !other.sign.Before(now.Add(revocationSlack)) {
+				continue
+			}
+			if m.reschedule(other.name, sign) {
+				sign = sign.Add(time.Second)
 			}
 		}
 		return m.add(files, fresh, now, sign, sign)
@@ -198,6 +202,20 @@ func (m *manifest) remove(files map[string][]byte, name string) {
 	m.Keys = slices.DeleteFunc(m.Keys, func(e manifestEntry) bool { return e.Name == name })
 	delete(files, name+pemEnding)
 	delete(files, name+secretEnding)
+}
+
+// reschedule lets a key sign from another moment on, if it is still there.
+func (m *manifest) reschedule(name string, sign time.Time) bool {
+	i := slices.IndexFunc(m.Keys, func(e manifestEntry) bool { return e.Name == name })
+	if i < 0 {
+		return false
+	}
+	e := &m.Keys[i]
+	e.Sign = sign
+	if e.Publish.After(sign) {
+		e.Publish = sign
+	}
+	return true
 }
 
 // add makes a key, named by the moment so that names sort by time.
