@@ -23,6 +23,12 @@ const (
 	SnapshotterSecretName      = "csi.storage.k8s.io/snapshotter-secret-name"
 	SnapshotterSecretNamespace = "csi.storage.k8s.io/snapshotter-secret-namespace"
 
+	// SnapshotterListSecretName and SnapshotterListSecretNamespace in a
+	// VolumeSnapshotClass are used to look at pre-provisioned contents alone
+	// (external-snapshotter, checkandUpdateContentStatusOperation).
+	SnapshotterListSecretName      = "csi.storage.k8s.io/snapshotter-list-secret-name"
+	SnapshotterListSecretNamespace = "csi.storage.k8s.io/snapshotter-list-secret-namespace"
+
 	// DeletionSecretName and DeletionSecretNamespace on a PV are what the
 	// external-provisioner deletes the volume with. They are mutable, unlike
 	// the secret references in the PV's spec.
@@ -76,7 +82,10 @@ func (l Layout) ClassParameters(d Drivers, provisioner string) []Pair {
 // SnapshotClassParameters are the parameters that a VolumeSnapshotClass of one
 // of our drivers needs.
 func (l Layout) SnapshotClassParameters() []Pair {
-	return []Pair{{SnapshotterSecretName, SnapshotterSecretNamespace, l.SnapshotTemplate()}}
+	return []Pair{
+		{SnapshotterSecretName, SnapshotterSecretNamespace, l.SnapshotTemplate()},
+		{SnapshotterListSecretName, SnapshotterListSecretNamespace, l.ContentTemplate()},
+	}
 }
 
 // ClaimAnnotations are the annotations of a claim in the given namespace.
@@ -92,6 +101,12 @@ func (l Layout) VolumeAnnotations(namespace string) []Pair {
 		{DeletionSecretName, DeletionSecretNamespace, ref},
 		{ModifySecretName, ModifySecretNamespace, ref},
 	}
+}
+
+// ContentAnnotations are the annotations of a VolumeSnapshotContent whose
+// snapshot is in the given namespace.
+func (l Layout) ContentAnnotations(namespace string) []Pair {
+	return []Pair{{SnapshotDeletionSecretName, SnapshotDeletionSecretNamespace, l.TokenSecret(namespace)}}
 }
 
 // NamesSecret reports whether a class parameter names a Secret for some CSI

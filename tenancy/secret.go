@@ -22,12 +22,27 @@ type SecretRef struct {
 
 func (r SecretRef) String() string { return r.Namespace + "/" + r.Name }
 
+// Placement is where the token Secrets of live namespaces lie.
+type Placement string
+
+const (
+	// Central keeps them in the token namespace, closed to tenants.
+	Central Placement = "central"
+	// InTenant keeps each in the namespace that it is for, under one fixed
+	// name, for clusters whose Stork must resolve it. A tenant can read its own.
+	InTenant Placement = "tenant"
+)
+
 // Layout says where the token Secrets lie.
 type Layout struct {
-	// TokenNamespace is the locked namespace that holds every token Secret.
+	// Placement is Central if empty.
+	Placement Placement
+	// TokenNamespace is the locked namespace that holds the token Secrets,
+	// whichever the placement the retired ones and those of contents.
 	TokenNamespace string
-	// Template is the name of a token Secret with Placeholder once in it,
-	// and without dots: those are kept for retired Secrets.
+	// Template is the name of a token Secret without dots, as names with a dot
+	// are kept for the other kinds: with Placeholder once in it, or, in
+	// placement InTenant, without.
 	Template string
 }
 
@@ -36,24 +51,34 @@ func (l Layout) Validate() error {
 	if len(validation.IsDNS1123Label(l.TokenNamespace)) > 0 {
 		return fmt.Errorf("token namespace %q is not a DNS label", l.TokenNamespace)
 	}
-	if strings.Count(l.Template, Placeholder) != 1 || strings.Contains(l.Template, ".") {
+	var placeholders int
+	switch l.Placement {
+	case Central, "":
+		placeholders = 1
+	case InTenant:
+	default:
+		return fmt.Errorf("placement %q: want %s or %s", l.Placement, Central, InTenant)
+	}
+	if strings.Count(l.Template, Placeholder) != placeholders || strings.Contains(l.Template, ".") {
+		if l.Placement == InTenant {
+			return fmt.Errorf("token Secret template %q: in placement %s want a fixed name without a dot", l.Template, l.Placement)
+		}
 		return fmt.Errorf("token Secret template %q: want %s exactly once and no dot", l.Template, Placeholder)
 	}
 	// The longest name of a namespace shows whether every name is valid.
-	longest := l.name(strings.Repeat("n", validation.DNS1123LabelMaxLength))
+	longest := l.TokenSecret(strings.Repeat("n", validation.DNS1123LabelMaxLength)).Name
 	if errs := validation.IsDNS1123Subdomain(longest); len(errs) > 0 {
 		return fmt.Errorf("token Secret template %q: %s", l.Template, errs[0])
 	}
 	return nil
 }
 
-func (l Layout) name(namespace string) string {
-	return strings.Replace(l.Template, Placeholder, namespace, 1)
-}
-
 // TokenSecret is the Secret that holds the token of a namespace.
 func (l Layout) TokenSecret(namespace string) SecretRef {
-	return SecretRef{l.TokenNamespace, l.name(namespace)}
+	if l.Placement == InTenant {
+		return SecretRef{namespace, l.Template}
+	}
+	return SecretRef{l.TokenNamespace, strings.Replace(l.Template, Placeholder, namespace, 1)}
 }
 
 // RetiredSecret is the Secret to which the last token of a deleted namespace
@@ -63,6 +88,13 @@ func (l Layout) RetiredSecret(uid string) SecretRef {
 	return SecretRef{l.TokenNamespace, "retired." + uid}
 }
 
+// ContentSecret is the Secret by which the external-snapshotter looks at a
+// pre-provisioned VolumeSnapshotContent: for that call it can resolve nothing
+// but the name of the content.
+func (l Layout) ContentSecret(content string) SecretRef {
+	return SecretRef{l.TokenNamespace, "content." + content}
+}
+
 // ClaimTemplate is TokenSecret as the external-provisioner resolves it: by the
 // namespace of the claim alone (the other placeholders are the tenant's to
 // choose).
@@ -70,3 +102,6 @@ func (l Layout) ClaimTemplate() SecretRef { return l.TokenSecret("${pvc.namespac
 
 // SnapshotTemplate is TokenSecret as the external-snapshotter resolves it.
 func (l Layout) SnapshotTemplate() SecretRef { return l.TokenSecret("${volumesnapshot.namespace}") }
+
+// ContentTemplate is ContentSecret as the external-snapshotter resolves it.
+func (l Layout) ContentTemplate() SecretRef { return l.ContentSecret("${volumesnapshotcontent.name}") }

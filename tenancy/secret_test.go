@@ -24,17 +24,17 @@ func TestLayoutNamesSecretsByNamespace(t *testing.T) {
 
 func TestLayoutRefusesTemplatesThatCollide(t *testing.T) {
 	for _, template := range []string{"", "token", "${namespace}-${namespace}", "a.${namespace}", "-${namespace}", "Token-${namespace}"} {
-		if err := (Layout{"tokens", template}).Validate(); err == nil {
+		if err := (Layout{TokenNamespace: "tokens", Template: template}).Validate(); err == nil {
 			t.Errorf("template %q was accepted", template)
 		}
 	}
-	if err := (Layout{"", "${namespace}"}).Validate(); err == nil {
+	if err := (Layout{Template: "${namespace}"}).Validate(); err == nil {
 		t.Error("an empty token namespace was accepted")
 	}
 }
 
 func TestClassParametersUseTheFewestKeys(t *testing.T) {
-	l, d := Layout{"tokens", "px-${namespace}"}, DefaultDrivers()
+	l, d := Layout{TokenNamespace: "tokens", Template: "px-${namespace}"}, DefaultDrivers()
 	for provisioner, want := range map[string]map[string]string{
 		CSIDriver: {
 			CSISecretName: "px-${pvc.namespace}", CSISecretNamespace: "tokens",

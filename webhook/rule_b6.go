@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 )
@@ -14,7 +15,8 @@ var ruleB6 = rule[*review[snapshotv1.VolumeSnapshotClass]]{id: "BH-B6", check: f
 	}
 	var old map[string]string
 	if r.old != nil {
-		old = r.old.Parameters
+		old = map[string]string{}
+		maps.Copy(old, r.old.Parameters)
 	}
 	return wrongSecrets(r.object.Parameters, old, allPairs(l.layout.SnapshotClassParameters())), nil
 }}

@@ -31,7 +31,8 @@ var ruleC6 = rule[*review[storagev1.StorageClass]]{id: "BH-C6", check: func(_ co
 }}
 
 // wrongSecrets judges the parameters of a class that name Secrets: those that
-// must be there by their value, any other by what the token Secret is.
+// must be there by their value, any other by what the token Secret is. old are
+// the parameters before an update, nil on creation.
 func wrongSecrets(parameters, old, want map[string]string) []Denial {
 	wrong := map[string]string{} // key to the value that belongs there
 	for key, value := range want {
@@ -46,7 +47,9 @@ func wrongSecrets(parameters, old, want map[string]string) []Denial {
 	}
 	var denials []Denial
 	for _, key := range slices.Sorted(maps.Keys(wrong)) {
-		if have, had := old[key]; had && have == parameters[key] {
+		was, had := old[key]
+		is, has := parameters[key]
+		if old != nil && had == has && was == is {
 			continue
 		}
 		mend := "remove it: the default keys cover every call"

@@ -336,6 +336,7 @@ func TestB6_SnapshotClassesNameNoOtherSecret(t *testing.T) {
 	class := func(secret string) *snapshotv1.VolumeSnapshotClass {
 		return &snapshotv1.VolumeSnapshotClass{Driver: tenancy.CSIDriver, Parameters: map[string]string{
 			tenancy.SnapshotterSecretName: secret, tenancy.SnapshotterSecretNamespace: "tokens",
+			tenancy.SnapshotterListSecretName: "content.${volumesnapshotcontent.name}", tenancy.SnapshotterListSecretNamespace: "tokens",
 		}}
 	}
 	l, right := world(t), "px-${volumesnapshot.namespace}"
