@@ -31,6 +31,13 @@ app.kubernetes.io/component: {{ .component }}
 {{- if eq .Values.tokens.namespace .Release.Namespace }}
 {{- fail "tokens.namespace is the release's namespace: it must be one of its own, since no Pod may run there" }}
 {{- end }}
+{{- $template := .Values.tokens.secretTemplate }}
+{{- if and $template (eq .Values.tokens.placement "central") (not (contains "${namespace}" $template)) }}
+{{- fail (printf "tokens.secretTemplate is %s: in placement central it needs ${namespace}, or all namespaces would share one Secret" $template) }}
+{{- end }}
+{{- if and (eq .Values.tokens.placement "tenant") (contains "${namespace}" $template) }}
+{{- fail (printf "tokens.secretTemplate is %s: in placement tenant it is one fixed name, without ${namespace}" $template) }}
+{{- end }}
 {{- if and (include "bulkhead.sdkCA" .) (not .Values.storage.sdk.tls) }}
 {{- fail "storage.sdk.caBundle is set but storage.sdk.tls is false: set storage.sdk.tls to true, or leave the bundle out" }}
 {{- end }}
@@ -54,10 +61,28 @@ app.kubernetes.io/component: {{ .component }}
 - --storage-cluster={{ .Values.storage.cluster }}
 {{- end }}
 
+{{/* The name of a live token Secret: a template in placement central, fixed in placement tenant. */}}
+{{- define "bulkhead.secretTemplate" -}}
+{{- if .Values.tokens.secretTemplate }}{{ .Values.tokens.secretTemplate }}
+{{- else if eq .Values.tokens.placement "tenant" }}bulkhead-token
+{{- else }}bulkhead-${namespace}
+{{- end }}
+{{- end }}
+
 {{/* The flags that say where the token Secrets lie. */}}
 {{- define "bulkhead.layoutFlags" -}}
+- --placement={{ .Values.tokens.placement }}
 - --token-namespace={{ .Values.tokens.namespace }}
-- --token-secret-template={{ .Values.tokens.secretTemplate }}
+- --token-secret-template={{ include "bulkhead.secretTemplate" . }}
+{{- end }}
+
+{{/* The flags by which the SDK of the storage cluster is called. */}}
+{{- define "bulkhead.sdkFlags" -}}
+- --sdk-address={{ .Values.storage.sdk.address }}
+- --sdk-tls={{ .Values.storage.sdk.tls }}
+{{- if include "bulkhead.sdkCA" . }}
+- --sdk-ca-file=/etc/bulkhead/sdk-ca/ca.crt
+{{- end }}
 {{- end }}
 
 {{/* The volumes that bulkhead.issuerFlags point to, and their mounts. */}}
