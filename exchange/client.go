@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +21,6 @@ const (
 	requestTimeout = 10 * time.Second
 	// maxAnswer bounds what is read of an answer, in bytes; a token is about 1 KiB.
 	maxAnswer = 64 << 10
-	// maxCredential bounds the credential file, in bytes.
-	maxCredential = 64 << 10
 )
 
 // Config says where the issuer is and what the compute cluster shows it.
@@ -33,8 +30,7 @@ type Config struct {
 	// CAFile is a PEM bundle that verifies the issuer's certificate; empty
 	// means the system's.
 	CAFile string
-	// CredentialFile holds the projected ServiceAccount token, read anew for
-	// each exchange as the kubelet replaces it.
+	// CredentialFile holds the Credential, read anew for each exchange.
 	CredentialFile string
 	// StorageCluster is the id of the storage cluster that the tokens are for,
 	// the `audience` of the exchange.
@@ -90,6 +86,9 @@ type Token struct {
 	Raw string
 	// Life is how long it was granted for.
 	Life time.Duration
+	// Policy changes when the policy would give the same tenant another token;
+	// empty if the issuer does not say.
+	Policy string
 }
 
 func (t Token) String() string { return fmt.Sprintf("token of %v", t.Life) }
@@ -110,22 +109,21 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("issuer refused: %s: %s (HTTP %d)", e.Code, e.Description, e.Status)
 }
 
-// Permanent reports whether the same request will be refused again until
-// somebody changes the policy or the credential.
-func (e *Error) Permanent() bool {
-	return e.Status >= 400 && e.Status < 500 && e.Status != http.StatusTooManyRequests
-}
+// Denied reports whether the policy refuses this tenant. Any other refusal would
+// meet every tenant of the compute cluster.
+func (e *Error) Denied() bool { return e.Code == InvalidScope }
 
 // Exchange asks the issuer for a token of the tenant. The error is an *Error
-// where the issuer answered, and wraps the transport's error otherwise.
+// where the issuer answered, a *CredentialError if there was nothing to ask it
+// with, and wraps the transport's error otherwise.
 func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) {
-	credential, err := readCredential(c.cfg.CredentialFile)
+	credential, err := ReadCredential(c.cfg.CredentialFile, time.Now())
 	if err != nil {
 		return Token{}, err
 	}
 	form := url.Values{
 		"grant_type":           {GrantType},
-		"subject_token":        {credential},
+		"subject_token":        {credential.Raw},
 		"subject_token_type":   {TokenTypeJWT},
 		"requested_token_type": {TokenTypeAccess},
 		"audience":             {c.cfg.StorageCluster},
@@ -156,7 +154,7 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 	if answer.AccessToken == "" || answer.ExpiresIn <= 0 {
 		return Token{}, fmt.Errorf("exchange for %s: the answer lacks a token or its life", t)
 	}
-	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second}, nil
+	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second, Policy: answer.Policy}, nil
 }
 
 func refusal(resp *http.Response, body []byte) *Error {
@@ -169,21 +167,4 @@ func refusal(resp *http.Response, body []byte) *Error {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	return e
-}
-
-func readCredential(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("read the credential: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(f, maxCredential))
-	if err != nil {
-		return "", fmt.Errorf("read the credential: %w", err)
-	}
-	credential := strings.TrimSpace(string(raw))
-	if credential == "" {
-		return "", fmt.Errorf("the credential file %s is empty", path)
-	}
-	return credential, nil
 }

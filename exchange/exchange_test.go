@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -56,7 +58,17 @@ func FuzzParseScope(f *testing.F) {
 	})
 }
 
-const credential = "the-credential-of-this-test"
+// credential is one that has not ended yet.
+var credential = sign(time.Now().Add(time.Hour))
+
+func sign(expires time.Time) string {
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}).
+		SignedString([]byte("a key of this test"))
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
 
 func client(t *testing.T, handler http.HandlerFunc) *Client {
 	t.Helper()
@@ -111,10 +123,10 @@ func TestExchangeAsksAndReads(t *testing.T) {
 
 func TestExchangeFailures(t *testing.T) {
 	for name, c := range map[string]struct {
-		handler   http.HandlerFunc
-		code      string
-		after     time.Duration
-		permanent bool
+		handler http.HandlerFunc
+		code    string
+		after   time.Duration
+		denied  bool
 	}{
 		"a refusal": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
@@ -138,8 +150,8 @@ func TestExchangeFailures(t *testing.T) {
 			if !errors.As(err, &refusal) {
 				t.Fatalf("got %v, want an *Error", err)
 			}
-			if refusal.Code != c.code || refusal.RetryAfter != c.after || refusal.Permanent() != c.permanent {
-				t.Errorf("code %q, retry after %v, permanent %v", refusal.Code, refusal.RetryAfter, refusal.Permanent())
+			if refusal.Code != c.code || refusal.RetryAfter != c.after || refusal.Denied() != c.denied {
+				t.Errorf("code %q, retry after %v, denied %v", refusal.Code, refusal.RetryAfter, refusal.Denied())
 			}
 			if strings.Contains(err.Error(), credential) {
 				t.Error("the error holds the credential")
@@ -156,6 +168,55 @@ func TestExchangeFailures(t *testing.T) {
 				t.Error("accepted")
 			}
 		})
+	}
+}
+
+func TestACredentialThatCannotBeShownIsItsOwnError(t *testing.T) {
+	asked := false
+	for name, content := range map[string]string{
+		"expired": sign(time.Now().Add(-time.Second)), "empty": " \n", "not a token": "secret-of-another-kind", "endless": sign(time.Time{})[:20],
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, func(http.ResponseWriter, *http.Request) { asked = true })
+			if err := os.WriteFile(c.cfg.CredentialFile, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := c.Exchange(t.Context(), tenant)
+			var missing *CredentialError
+			if !errors.As(err, &missing) || asked {
+				t.Fatalf("%v, issuer asked: %v", err, asked)
+			}
+			if got := errors.Is(err, ErrExpired); got != (name == "expired") {
+				t.Errorf("expired is %v: %v", got, err)
+			}
+			if strings.Contains(err.Error(), strings.TrimSpace(content)) && strings.TrimSpace(content) != "" {
+				t.Error("the error holds the credential")
+			}
+		})
+	}
+	if _, err := ReadCredential(filepath.Join(t.TempDir(), "none"), time.Now()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	c := Credential{Raw: credential}
+	if text := fmt.Sprintf("%v %+v %#v %s", c, c, c, c); strings.Contains(text, credential) {
+		t.Error("printing shows the credential")
+	}
+}
+
+func TestKeyIDs(t *testing.T) {
+	for body, want := range map[string]int{
+		`{"keys":[{"kid":"a"},{"kid":"b"}]}`: 2, `{"keys":[]}`: 0, `{"keys":[{"kty":"EC"}]}`: 0, `<html>`: 0,
+	} {
+		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != JWKSPath {
+				t.Errorf("asked for %s", r.URL.Path)
+			}
+			fmt.Fprint(w, body)
+		})
+		ids, err := c.KeyIDs(t.Context())
+		if len(ids) != want || (err == nil) != (want > 0) {
+			t.Errorf("%s: %v, %v", body, ids, err)
+		}
 	}
 }
 

@@ -79,6 +79,10 @@ type Response struct {
 	// ExpiresIn is the life of the token in seconds.
 	ExpiresIn int64  `json:"expires_in"`
 	Scope     string `json:"scope"`
+	// Policy is an extension of ours (§2.2.1 allows them): a digest of what the
+	// policy decides about the token. When it changes, tokens that were minted
+	// before should be replaced.
+	Policy string `json:"bulkhead_policy,omitempty"`
 }
 
 // ErrorResponse is the answer to a refused exchange (RFC 6749 §5.2).

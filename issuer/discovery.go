@@ -9,10 +9,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/exchange"
 )
 
-const (
-	discoveryPath = "/.well-known/openid-configuration"
-	jwksPath      = "/jwks"
-)
+const discoveryPath = "/.well-known/openid-configuration"
 
 // discoveryDocument is what the storage cluster reads to find the keys (OpenID
 // Connect Discovery 1.0 §3, RFC 8414 §2). Without the algorithms it accepts
@@ -31,7 +28,7 @@ type discoveryDocument struct {
 func discovery(issuerURL string) discoveryDocument {
 	return discoveryDocument{
 		Issuer:        issuerURL,
-		JWKSURI:       issuerURL + jwksPath,
+		JWKSURI:       issuerURL + exchange.JWKSPath,
 		TokenEndpoint: issuerURL + exchange.TokenPath,
 		GrantTypes:    []string{exchange.GrantType},
 		AuthMethods:   []string{"none"}, // the subject_token is what proves the client

@@ -193,6 +193,7 @@ func (h *exchangeHandler) grant(p *Policy, c *Cluster, role string, tenant tenan
 		TokenType:       "Bearer",
 		ExpiresIn:       int64(life.Seconds()),
 		Scope:           exchange.Scope(tenant),
+		Policy:          p.digest(c, role),
 	}, nil
 }
 

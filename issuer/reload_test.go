@@ -122,7 +122,7 @@ func TestKeysAreReloadedAndPublished(t *testing.T) {
 	}
 	published := func() int {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, jwksPath, nil))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, exchange.JWKSPath, nil))
 		if got := w.Header().Get("Cache-Control"); got != "no-store" {
 			t.Errorf("Cache-Control is %q", got)
 		}

@@ -224,7 +224,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 	mux.HandleFunc("GET "+u.Path+discoveryPath, func(w http.ResponseWriter, _ *http.Request) {
 		writePublic(w, discovery(s.cfg.IssuerURL))
 	})
-	mux.HandleFunc("GET "+u.Path+jwksPath, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+u.Path+exchange.JWKSPath, func(w http.ResponseWriter, _ *http.Request) {
 		writePublic(w, s.keys.current.Load().published(s.now()))
 	})
 	mux.Handle("POST "+u.Path+exchange.TokenPath, &exchangeHandler{

@@ -7,205 +7,352 @@ import (
 	"sync"
 	"time"
 
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	corev1lister "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+	recording "k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"github.com/bulkhead-dev/bulkhead/exchange"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 const (
-	minBackoff = time.Second
-	maxBackoff = time.Minute
+	// minRetry and maxRetry bound how soon an item that failed alone, not with
+	// the issuer, is tried again.
+	minRetry = time.Second
+	maxRetry = 5 * time.Minute
 )
 
-// key is one item of work: the token of a live namespace, or the retired token
-// of one that is gone.
-type key struct {
-	namespace string
-	// retiredUID is the uid of the namespace that is gone, empty for a live one.
-	retiredUID string
-}
-
-// issuerClient grants tokens.
-type issuerClient interface {
-	Exchange(ctx context.Context, tenant tenancy.Tenant) (exchange.Token, error)
-}
-
-// controller keeps one fresh token for each namespace.
+// controller keeps one fresh token for each namespace, and for what namespaces
+// leave behind.
 type controller struct {
 	layout     tenancy.Layout
-	issuer     issuerClient
-	accept     prober
-	secrets    corev1client.SecretInterface
-	references referenceStore
+	minter     *minter
+	tokens     tokenStore
+	references *references
 	namespaces corev1lister.NamespaceLister
-	stored     corev1lister.SecretNamespaceLister
-	metrics    *tokenMetrics
+	selected   selection
+	events     recording.EventRecorder
+	metrics    *metrics
 	now        func() time.Time
+	// retireTimeout is how long a namespace may be kept from going, in placement
+	// `tenant`, because its token cannot be moved.
+	retireTimeout time.Duration
 
-	queue workqueue.TypedRateLimitingInterface[key]
+	lanes *lanes
+	retry workqueue.TypedRateLimiter[key]
 }
 
-func newQueue() workqueue.TypedRateLimitingInterface[key] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[key](minBackoff, maxBackoff),
-		workqueue.TypedRateLimitingQueueConfig[key]{Name: "tokens"})
+// start makes the parts that need the controller itself.
+func (c *controller) start() {
+	c.lanes = newLanes(c.isUrgent)
+	c.retry = workqueue.NewTypedItemExponentialFailureRateLimiter[key](minRetry, maxRetry)
+	c.minter.gate = newGate(c.now, c.lanes.add)
 }
 
-// watch feeds the queue from the informers.
-func (c *controller) watch(namespaces, secrets cache.SharedIndexInformer) error {
-	handle := func(keyOf func(metav1.Object) key) cache.ResourceEventHandlerFuncs {
-		enqueue := func(object any) {
-			if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-				object = gone.Obj
-			}
-			if o, ok := object.(metav1.Object); ok {
-				c.queue.Add(keyOf(o))
-			}
-		}
-		return cache.ResourceEventHandlerFuncs{
-			AddFunc: enqueue,
-			// The old one too: an edit may have taken away whose it was.
-			UpdateFunc: func(old, object any) { enqueue(old); enqueue(object) },
-			DeleteFunc: enqueue,
-		}
-	}
-	if _, err := namespaces.AddEventHandler(handle(func(o metav1.Object) key { return key{namespace: o.GetName()} })); err != nil {
-		return fmt.Errorf("watch namespaces: %w", err)
-	}
-	if _, err := secrets.AddEventHandler(handle(keyOfSecret)); err != nil {
-		return fmt.Errorf("watch token Secrets: %w", err)
-	}
-	return nil
-}
-
-func keyOfSecret(s metav1.Object) key {
-	k := key{namespace: s.GetAnnotations()[namespaceAnnotation]}
-	if s.GetLabels()[stateLabel] == stateRetired {
-		k.retiredUID = s.GetAnnotations()[uidAnnotation]
-	}
-	return k
-}
-
-// run works the queue until ctx ends.
+// run works both lanes until ctx ends.
 func (c *controller) run(ctx context.Context, workers int) {
-	context.AfterFunc(ctx, c.queue.ShutDown)
+	context.AfterFunc(ctx, c.lanes.shutDown)
 	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			wait.UntilWithContext(ctx, func(ctx context.Context) {
-				for c.next(ctx) {
+	for _, lane := range []workqueue.TypedDelayingInterface[key]{c.lanes.urgent, c.lanes.routine} {
+		for range workers {
+			group.Go(func() {
+				for c.next(ctx, lane) {
 				}
-			}, time.Second)
-		})
+			})
+		}
 	}
 	group.Wait()
 }
 
-func (c *controller) next(ctx context.Context) bool {
-	k, shutdown := c.queue.Get()
+func (c *controller) next(ctx context.Context, lane workqueue.TypedDelayingInterface[key]) bool {
+	k, shutdown := lane.Get()
 	if shutdown {
 		return false
 	}
-	defer c.queue.Done(k)
-	again, err := c.reconcile(ctx, k)
-	if err != nil {
-		if ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Token not refreshed; will try again", "namespace", k.namespace, "retiredUID", k.retiredUID)
-			c.metrics.failures.Inc()
-		}
-		c.retry(k, err)
+	defer lane.Done(k)
+	if right := c.lanes.of(k); right != lane {
+		right.Add(k)
 		return true
 	}
-	c.queue.Forget(k)
-	if again > 0 {
-		c.queue.AddAfter(k, again)
+	again, err := c.reconcile(ctx, k)
+	switch gate := c.minter.gate; {
+	case errors.Is(err, errWaiting):
+		gate.settle()
+		return true // the gate brings it back
+	default:
+		gate.forget(k)
+		gate.settle()
+	}
+	switch {
+	case err == nil:
+		c.retry.Forget(k)
+		if again > 0 {
+			c.lanes.addAfter(k, again)
+		}
+	case ctx.Err() != nil:
+	default:
+		after := c.retry.When(k)
+		c.report(ctx, k, err, after)
+		c.lanes.addAfter(k, after)
 	}
 	return true
 }
 
-// retry puts a failed item back, no sooner than the issuer asked for.
-func (c *controller) retry(k key, err error) {
-	var refusal *exchange.Error
-	if errors.As(err, &refusal) && refusal.RetryAfter > 0 {
-		c.queue.AddAfter(k, refusal.RetryAfter)
+// report says once for each attempt what kept an item from being in order.
+func (c *controller) report(ctx context.Context, k key, err error, after time.Duration) {
+	logger := klog.FromContext(ctx)
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		// Our own write that the cache has not seen, or that of another leader.
+		logger.V(2).Info("The object has changed; looking again", string(k.kind), k.name, "reason", err.Error())
 		return
 	}
-	c.queue.AddRateLimited(k)
+	logger.Error(err, "Token not in order; will try again", string(k.kind), k.name, "after", after)
+	c.metrics.failures.WithLabelValues(causeOf(err, causeKubernetes)).Inc()
+	if k.kind != ofNamespace {
+		return
+	}
+	if denial, ok := asDenial(err); ok {
+		if ns, err := c.namespaces.Get(k.name); err == nil {
+			c.event(ns, corev1.EventTypeWarning, "TokenDenied", "The policy of the storage cluster grants this namespace no storage token: %s", denial.Description)
+		}
+	}
+}
+
+// event is about a Namespace, and lies in it, where its people look.
+func (c *controller) event(ns *corev1.Namespace, eventType, reason, format string, arguments ...any) {
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: ns.Name, Namespace: ns.Name, UID: ns.UID}
+	c.events.Eventf(about, eventType, reason, format, arguments...)
 }
 
 // reconcile brings one item in order and says when to look at it again.
 func (c *controller) reconcile(ctx context.Context, k key) (again time.Duration, err error) {
-	switch {
-	case k.retiredUID != "":
+	switch k.kind {
+	case ofRetired:
 		return c.reconcileRetired(ctx, k)
-	case k.namespace == "":
-		return 0, nil // a Secret in the token namespace that is not ours
-	default:
-		return c.reconcileLive(ctx, k.namespace)
+	case ofContent:
+		return c.reconcileContent(ctx, k)
+	case ofNamespace:
+		return c.reconcileNamespace(ctx, k)
 	}
+	return 0, fmt.Errorf("no such work: %s", k.kind)
 }
 
-func (c *controller) reconcileLive(ctx context.Context, name string) (time.Duration, error) {
-	namespace, err := c.namespaces.Get(name)
+// namespace is a namespace as the cache has it, nil if there is none.
+func (c *controller) namespace(name string) (*corev1.Namespace, error) {
+	ns, err := c.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
-		namespace = nil
+		return nil, nil
 	} else if err != nil {
-		return 0, fmt.Errorf("namespace %s: %w", name, err)
+		return nil, fmt.Errorf("namespace %s: %w", name, err)
 	}
-	ref := c.layout.TokenSecret(name)
-	secret, err := c.stored.Get(ref.Name)
-	if apierrors.IsNotFound(err) {
-		secret = nil
-	} else if err != nil {
-		return 0, fmt.Errorf("token Secret %s: %w", ref, err)
-	}
-
-	gone := namespace == nil || !namespace.DeletionTimestamp.IsZero()
-	if secret != nil && (gone || recordOf(secret).tenant.UID != string(namespace.UID)) {
-		// A namespace of the same name may follow; it must not meet the token,
-		// nor may the volumes of the old one meet the new token.
-		if err := c.retire(ctx, secret); err != nil {
-			return 0, err
-		}
-	}
-	if gone {
-		return 0, nil
-	}
-	tenant := tenancy.Of(name, string(namespace.UID), namespace.Labels)
-	return c.refresh(ctx, ref, stateLive, tenant, secret)
+	return ns, nil
 }
 
-// refresh makes sure that the Secret holds a fresh token of the tenant. A token
-// that cannot be had or fails its proof leaves the Secret as it is.
-func (c *controller) refresh(ctx context.Context, ref tenancy.SecretRef, state string, tenant tenancy.Tenant, secret *corev1.Secret) (time.Duration, error) {
-	now := c.now()
-	if secret != nil {
-		if r := recordOf(secret); r.fresh(secret, tenant, now) {
-			return r.refresh.Sub(now), nil
-		}
+func tenantOf(ns *corev1.Namespace) tenancy.Tenant {
+	return tenancy.Of(ns.Name, string(ns.UID), ns.Labels)
+}
+
+func stays(ns *corev1.Namespace) bool { return ns != nil && ns.DeletionTimestamp.IsZero() }
+
+// isUrgent reports whether somebody waits for the item: for a first token, or
+// for a namespace to go.
+func (c *controller) isUrgent(k key) bool {
+	if k.kind != ofNamespace {
+		return false
 	}
-	token, err := c.issuer.Exchange(ctx, tenant)
+	ns, err := c.namespace(k.name)
+	if err != nil {
+		return false
+	}
+	secret, err := c.tokens.get(c.layout.TokenSecret(k.name))
+	if err != nil {
+		return false
+	}
+	if !stays(ns) {
+		return secret != nil
+	}
+	if secret == nil {
+		return true
+	}
+	r, ok := recordOf(secret)
+	return !ok || r.tenant != tenantOf(ns) || !c.now().Before(r.expires)
+}
+
+// reconcileNamespace gives a namespace its token, once what a namespace of the
+// same name left behind has been moved out of the way.
+func (c *controller) reconcileNamespace(ctx context.Context, k key) (time.Duration, error) {
+	ns, err := c.namespace(k.name)
 	if err != nil {
 		return 0, err
 	}
-	r, err := prove(ctx, c.accept, tenant, token, now)
+	secret, err := c.tokens.get(c.layout.TokenSecret(k.name))
 	if err != nil {
-		return 0, fmt.Errorf("token for %s not published: %w", tenant, err)
+		return 0, err
 	}
-	if _, err := c.secrets.Apply(ctx, r.apply(ref, state, token.Raw), metav1.ApplyOptions{FieldManager: fieldOwner, Force: true}); err != nil {
-		return 0, fmt.Errorf("write token Secret %s: %w", ref, err)
+	if err := c.clear(ctx, k, ns, secret); err != nil {
+		return 0, err
 	}
-	c.metrics.published.WithLabelValues(state).Inc()
-	klog.FromContext(ctx).V(2).Info("Published a token", "secret", ref.String(), "subject", r.subject,
-		"expires", r.expires, "refresh", r.refresh)
-	return r.refresh.Sub(now), nil
+	if !stays(ns) {
+		return 0, nil
+	}
+	if secret != nil && !c.isOf(secret, ns) {
+		secret = nil // clear has removed it
+	}
+	if secret != nil && !secret.DeletionTimestamp.IsZero() {
+		// Somebody deleted it, and our finalizer kept it.
+		if err := c.tokens.remove(ctx, secret); err != nil {
+			return 0, err
+		}
+		secret = nil
+	}
+	if !c.selected.takes(ns) {
+		return c.wither(ctx, k, ns, secret)
+	}
+	return c.refresh(ctx, k, c.liveSlot(ns), secret)
+}
+
+// isOf reports whether the token Secret of a namespace is about this namespace,
+// and not one of the same name that was there before. In placement `tenant` it
+// lies in the namespace and went with the other one.
+func (c *controller) isOf(secret *corev1.Secret, ns *corev1.Namespace) bool {
+	if c.layout.Placement == tenancy.InTenant {
+		return true
+	}
+	r, ok := recordOf(secret)
+	return ok && r.tenant.Namespace == ns.Name && r.tenant.UID == string(ns.UID)
+}
+
+// wither is for a namespace that is not selected: what volumes still use is
+// kept fresh, and what nothing uses is removed once it has run out.
+func (c *controller) wither(ctx context.Context, k key, ns *corev1.Namespace, secret *corev1.Secret) (time.Duration, error) {
+	if secret == nil {
+		return 0, nil
+	}
+	slot := c.liveSlot(ns)
+	used, err := c.references.find(bySecret, slot.ref.String())
+	if err != nil {
+		return 0, err
+	}
+	if len(used) > 0 {
+		return c.refresh(ctx, k, slot, secret)
+	}
+	if r, ok := recordOf(secret); ok && c.now().Before(r.expires) {
+		return r.expires.Sub(c.now()), nil
+	}
+	return 0, c.tokens.remove(ctx, secret)
+}
+
+func (c *controller) liveSlot(ns *corev1.Namespace) slot {
+	s := slot{ref: c.layout.TokenSecret(ns.Name), state: live, tenant: tenantOf(ns)}
+	if c.layout.Placement == tenancy.InTenant {
+		s.finalizer = true
+	} else {
+		s.owner = &metav1.OwnerReference{APIVersion: "v1", Kind: "Namespace", Name: ns.Name, UID: ns.UID}
+	}
+	return s
+}
+
+// recheck looks at everything anew: something that all tokens depend on changed.
+func (c *controller) recheck() {
+	namespaces, _ := c.namespaces.List(everything) // a lister of a cache does not fail
+	for _, ns := range namespaces {
+		c.lanes.add(key{ofNamespace, ns.Name})
+	}
+	secrets, _ := c.tokens.all()
+	for _, secret := range secrets {
+		c.seeSecret(secret)
+	}
+}
+
+// refresh makes sure that the slot holds a fresh token, given the Secret that is
+// there. A token that cannot be had or fails its proof leaves it as it is.
+func (c *controller) refresh(ctx context.Context, k key, s slot, secret *corev1.Secret) (time.Duration, error) {
+	r, again, err := c.minter.fresh(ctx, k, s, secret)
+	if err != nil || r == nil {
+		return again, err
+	}
+	if err := c.tokens.put(ctx, secret, r.secret); err != nil {
+		return 0, err
+	}
+	c.metrics.published.WithLabelValues(string(s.state)).Inc()
+	klog.FromContext(ctx).V(2).Info("Published a token", "secret", s.ref.String(), "subject", r.subject,
+		"reason", r.reason, "expires", r.expires, "refresh", r.refresh)
+	return again, nil
+}
+
+// watch feeds the lanes from an informer: both what an object was and what it
+// is are looked at, as an edit may have taken away whose it was.
+func watch(informer cache.SharedInformer, enqueue func(any)) (synced cache.InformerSynced, err error) {
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    enqueue,
+		UpdateFunc: func(old, object any) { enqueue(old); enqueue(object) },
+		DeleteFunc: func(object any) {
+			if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+				object = gone.Obj
+			}
+			enqueue(object)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	return registration.HasSynced, nil
+}
+
+func (c *controller) seeNamespace(object any) {
+	if ns, ok := object.(*corev1.Namespace); ok {
+		c.lanes.add(key{ofNamespace, ns.Name})
+		// Its last token may have to go on without it.
+		c.lanes.add(key{ofRetired, string(ns.UID)})
+	}
+}
+
+func (c *controller) seeSecret(object any) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return
+	}
+	if k, ok := c.keyOf(tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name}); ok {
+		c.lanes.add(k)
+	}
+}
+
+// keyOf is the work that a Secret belongs to, by its name alone: what a Secret
+// says of itself may have been edited.
+func (c *controller) keyOf(ref tenancy.SecretRef) (key, bool) {
+	if uid, ok := c.layout.RetiredOf(ref); ok {
+		return key{ofRetired, uid}, true
+	}
+	if name, ok := c.layout.ContentOf(ref); ok {
+		return key{ofContent, name}, true
+	}
+	namespace, ok := c.layout.NamespaceOf(ref)
+	return key{ofNamespace, namespace}, ok
+}
+
+// seeReferrer is called with volumes and snapshot contents.
+func (c *controller) seeReferrer(object any) {
+	r, ok := referrerOf(object)
+	if !ok {
+		return
+	}
+	for ref := range r.secrets() {
+		if k, ok := c.keyOf(ref); ok {
+			c.lanes.add(k)
+		}
+	}
+	if r.namespace != "" {
+		c.lanes.add(key{ofNamespace, r.namespace})
+	}
+	if origin, ok := tenancy.OriginOf(r.object.GetAnnotations()); ok {
+		c.lanes.add(key{ofRetired, origin.UID})
+	}
+	if content, ok := object.(*snapshotv1.VolumeSnapshotContent); ok {
+		c.lanes.add(key{ofContent, content.Name})
+	}
 }

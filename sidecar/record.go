@@ -2,38 +2,50 @@ package sidecar
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	corev1 "k8s.io/api/core/v1"
-	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 const (
-	// fieldOwner owns what the sidecar applies.
+	// fieldOwner owns what the sidecar writes.
 	fieldOwner = "bulkhead-sidecar"
 
 	// secretType marks our Secrets; the type of a Secret never changes, so a
 	// Secret that somebody else made under a name of ours is noticed.
 	secretType corev1.SecretType = "bulkhead.dev/storage-token"
 
-	// stateLabel is stateLive on the Secret of a namespace and stateRetired on
-	// that of a namespace that is gone.
-	stateLabel   = "bulkhead.dev/token"
-	stateLive    = "live"
-	stateRetired = "retired"
+	// stateLabel says what a token Secret is for: a state.
+	stateLabel = "bulkhead.dev/token"
 
-	// noBackupLabel keeps Velero from storing tokens in backups.
-	noBackupLabel = "velero.io/exclude-from-backup"
+	// noBackupLabel keeps Velero from storing tokens in backups, and
+	// noBackupAnnotation Stork and Portworx Backup.
+	noBackupLabel      = "velero.io/exclude-from-backup"
+	noBackupAnnotation = "stork.libopenstorage.org/skip-resource"
 
-	namespaceAnnotation = "bulkhead.dev/namespace"
-	uidAnnotation       = "bulkhead.dev/namespace-uid"
-	tenantAnnotation    = "bulkhead.dev/tenant"
-	subjectAnnotation   = "bulkhead.dev/subject"
-	keyIDAnnotation     = "bulkhead.dev/key-id"
-	expiresAnnotation   = "bulkhead.dev/expires"
-	refreshAnnotation   = "bulkhead.dev/refresh-after"
+	subjectAnnotation = "bulkhead.dev/subject"
+	keyIDAnnotation   = "bulkhead.dev/key-id"
+	tokenIDAnnotation = "bulkhead.dev/token-id"
+	policyAnnotation  = "bulkhead.dev/policy"
+	expiresAnnotation = "bulkhead.dev/expires"
+	refreshAnnotation = "bulkhead.dev/refresh-after"
+)
+
+// state is what a token Secret is for.
+type state string
+
+const (
+	// live: a namespace.
+	live state = "live"
+	// retired: the volumes and snapshots of a namespace that is gone.
+	retired state = "retired"
+	// content: looking at one pre-provisioned VolumeSnapshotContent.
+	content state = "content"
 )
 
 // record is what a token Secret says of its token. All of it is public; the
@@ -41,51 +53,79 @@ const (
 type record struct {
 	tenant  tenancy.Tenant
 	subject string
-	keyID   string
+	// keyID and tokenID are the `kid` and `jti` of the token; the issuer's audit
+	// log has the latter too.
+	keyID, tokenID string
+	// policy is exchange.Token.Policy when it was minted.
+	policy string
 	// expires ends the token's life; refresh is when it should be replaced,
 	// drawn when it was minted and kept here, so that a restart mints nothing.
 	expires, refresh time.Time
 }
 
-// recordOf reads a Secret. A Secret whose annotations were edited by hand reads
-// as one whose token has run out.
-func recordOf(s *corev1.Secret) record {
+// recordOf reads a Secret; ok is false if it does not say whose it is. What was
+// edited by hand reads as a token that has run out.
+func recordOf(s *corev1.Secret) (r record, ok bool) {
 	a := s.Annotations
-	r := record{
-		tenant:  tenancy.Tenant{Namespace: a[namespaceAnnotation], UID: a[uidAnnotation], Label: a[tenantAnnotation]},
-		subject: a[subjectAnnotation],
-		keyID:   a[keyIDAnnotation],
-	}
+	r = record{subject: a[subjectAnnotation], keyID: a[keyIDAnnotation], tokenID: a[tokenIDAnnotation], policy: a[policyAnnotation]}
+	r.tenant, ok = tenancy.OriginOf(a)
 	r.expires, _ = time.Parse(time.RFC3339, a[expiresAnnotation])
 	r.refresh, _ = time.Parse(time.RFC3339, a[refreshAnnotation])
-	return r
+	return r, ok && s.Type == secretType
 }
 
-// fresh reports whether the Secret holds a token of the tenant that needs no
-// replacement yet.
-func (r record) fresh(s *corev1.Secret, tenant tenancy.Tenant, now time.Time) bool {
-	return s.Type == secretType && len(s.Data[tenancy.TokenKey]) > 0 && r.tenant == tenant &&
-		now.Before(r.refresh) && now.Before(r.expires)
+// holds reports whether the Secret holds the very token that the record is of.
+func (r record) holds(s *corev1.Secret) bool {
+	var claims jwt.RegisteredClaims
+	// Unverified: it was proven before it was written, this notices edits.
+	token, _, err := jwt.NewParser().ParseUnverified(string(s.Data[tenancy.TokenKey]), &claims)
+	if err != nil || claims.ExpiresAt == nil {
+		return false
+	}
+	keyID, _ := token.Header["kid"].(string)
+	return claims.Subject == r.subject && claims.ID == r.tokenID && keyID == r.keyID && claims.ExpiresAt.Equal(r.expires)
 }
 
-// apply is the Secret as the sidecar wants it.
-func (r record) apply(ref tenancy.SecretRef, state, token string) *corev1apply.SecretApplyConfiguration {
+// slot is one Secret that should hold a token.
+type slot struct {
+	ref    tenancy.SecretRef
+	state  state
+	tenant tenancy.Tenant
+	// owner is the object with which the garbage collector removes the Secret if
+	// we are not there to do it; nil for none.
+	owner *metav1.OwnerReference
+	// finalizer keeps the Secret until its token has moved.
+	finalizer bool
+}
+
+// secret is the Secret as the sidecar wants it.
+func (s slot) secret(r record, token string) *corev1.Secret {
 	annotations := map[string]string{
-		namespaceAnnotation: r.tenant.Namespace,
-		uidAnnotation:       r.tenant.UID,
-		subjectAnnotation:   r.subject,
-		keyIDAnnotation:     r.keyID,
-		expiresAnnotation:   r.expires.UTC().Format(time.RFC3339),
-		refreshAnnotation:   r.refresh.UTC().Format(time.RFC3339),
+		noBackupAnnotation: "true",
+		subjectAnnotation:  r.subject,
+		keyIDAnnotation:    r.keyID,
+		tokenIDAnnotation:  r.tokenID,
+		policyAnnotation:   r.policy,
+		expiresAnnotation:  r.expires.UTC().Format(time.RFC3339),
+		refreshAnnotation:  r.refresh.UTC().Format(time.RFC3339),
 	}
-	if r.tenant.Label != "" {
-		annotations[tenantAnnotation] = r.tenant.Label
+	maps.Copy(annotations, r.tenant.Origin())
+	secret := &corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.ref.Namespace, Name: s.ref.Name, Annotations: annotations,
+			Labels: map[string]string{stateLabel: string(s.state), noBackupLabel: "true"},
+		},
+		Type: secretType,
+		Data: map[string][]byte{tenancy.TokenKey: []byte(token)},
 	}
-	return corev1apply.Secret(ref.Name, ref.Namespace).
-		WithType(secretType).
-		WithLabels(map[string]string{stateLabel: state, noBackupLabel: "true"}).
-		WithAnnotations(annotations).
-		WithData(map[string][]byte{tenancy.TokenKey: []byte(token)})
+	if s.owner != nil {
+		secret.OwnerReferences = []metav1.OwnerReference{*s.owner}
+	}
+	if s.finalizer {
+		secret.Finalizers = []string{Finalizer}
+	}
+	return secret
 }
 
 func (r record) String() string {

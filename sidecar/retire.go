@@ -6,100 +6,199 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-const (
-	// retiredInterval is how often the references to a retired Secret are
-	// counted.
-	retiredInterval = 10 * time.Second
-	// retiredGrace is the least time that a retired Secret is kept: a volume
-	// that was being made when the namespace went still needs it to be deleted.
-	retiredGrace = time.Minute
-)
+// retiredGrace is the least time that a retired Secret is kept: a volume that
+// was being made when the namespace went still needs it to be deleted.
+const retiredGrace = time.Minute
 
-// retire moves the token of a namespace that goes away to a Secret named by the
-// namespace's uid and points the volumes and snapshots it left behind there, so
-// that they can still be deleted, by their own token. Only then is the plain
-// name free. Each step may be repeated.
-func (c *controller) retire(ctx context.Context, secret *corev1.Secret) error {
-	old := recordOf(secret)
-	plain := tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name}
-	if secret.Type != secretType || old.tenant.Validate() != nil {
-		// Without its annotations nobody can say whose token it was.
-		return c.remove(ctx, secret)
+// clear moves out of the way the token of a namespace that goes, or that was
+// there before one of the same name.
+func (c *controller) clear(ctx context.Context, k key, ns *corev1.Namespace, secret *corev1.Secret) error {
+	if secret == nil || (stays(ns) && c.isOf(secret, ns)) {
+		return nil
 	}
-	retired := c.layout.RetiredSecret(old.tenant.UID)
-	desired := old.apply(retired, stateRetired, string(secret.Data[tenancy.TokenKey]))
-	if _, err := c.secrets.Apply(ctx, desired, metav1.ApplyOptions{FieldManager: fieldOwner, Force: true}); err != nil {
-		return fmt.Errorf("retire the token of %s: write Secret %s: %w", old.tenant, retired, err)
+	err := c.move(ctx, k, ns, secret)
+	if err != nil && c.layout.Placement == tenancy.InTenant && ns != nil {
+		// The Secret keeps the namespace from going, which must not last.
+		if left := c.retireTimeout - c.now().Sub(ns.DeletionTimestamp.Time); left > 0 {
+			c.lanes.urgent.AddAfter(k, left)
+			return err
+		}
+		c.event(ns, corev1.EventTypeWarning, "TokenReleased",
+			"The storage token could not be kept for the volumes of this namespace, and the namespace is let go; deleting them may need the storage admin")
+		klog.FromContext(ctx).Error(err, "Gave up keeping the token of a namespace that goes: deleting its volumes may need the storage admin", "namespace", ns.Name)
+		err = nil
 	}
-	moved, err := c.references.repoint(ctx, plain, retired)
 	if err != nil {
-		return fmt.Errorf("retire the token of %s: %w", old.tenant, err)
-	}
-	if err := c.remove(ctx, secret); err != nil {
 		return err
 	}
-	klog.FromContext(ctx).Info("Retired the token of a namespace that is going away",
-		"namespace", old.tenant.Namespace, "subject", old.subject, "secret", retired.String(), "references", moved)
+	return c.tokens.remove(ctx, secret)
+}
+
+// move puts the token of a namespace into a Secret named by the namespace's uid
+// and points the volumes and snapshots that it leaves behind there, so that they
+// can still be deleted, by their own token. Each step may be repeated.
+func (c *controller) move(ctx context.Context, k key, ns *corev1.Namespace, secret *corev1.Secret) error {
+	r, ok := recordOf(secret)
+	if c.layout.Placement == tenancy.InTenant && ns != nil {
+		// What lies in a tenant's namespace may say anything.
+		tenant := tenantOf(ns)
+		ok = ok && r.tenant == tenant && r.holds(secret)
+		r.tenant = tenant
+	}
+	plain := tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name}
+	if c.layout.Placement != tenancy.InTenant && !ok {
+		// Nobody can say any more whose token it was.
+		klog.FromContext(ctx).Info("Removing a token Secret that does not say whose it is", "secret", plain.String())
+		return nil
+	}
+	left, err := c.leftBehind(r.tenant, ns)
+	if err != nil {
+		return err
+	}
+	if !ok && len(left) == 0 {
+		return nil
+	}
+	target := slot{ref: c.layout.RetiredSecret(r.tenant.UID), state: retired, tenant: r.tenant}
+	there, err := c.tokens.get(target.ref)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !ok:
+		if _, err := c.refresh(ctx, k, target, there); err != nil {
+			return fmt.Errorf("retire the token of %s: %w", r.tenant, err)
+		}
+	case there == nil:
+		if err := c.tokens.put(ctx, nil, target.secret(r, string(secret.Data[tenancy.TokenKey]))); err != nil {
+			return fmt.Errorf("retire the token of %s: %w", r.tenant, err)
+		}
+	}
+	for _, referrer := range left {
+		if err := c.references.point(ctx, referrer, plain, target.ref); err != nil {
+			return fmt.Errorf("retire the token of %s: %w", r.tenant, err)
+		}
+	}
+	klog.FromContext(ctx).Info("Retired the token of a namespace that goes",
+		"namespace", r.tenant.Namespace, "subject", r.subject, "secret", target.ref.String(), "references", len(left))
 	return nil
+}
+
+// leftBehind are the volumes and snapshot contents of a tenant whose namespace
+// goes or is gone. ns is the namespace that has the name now, nil if none has.
+// The webhook writes on each whose it is; where that is missing, what is older
+// than the namespace of today was left by the former one.
+func (c *controller) leftBehind(tenant tenancy.Tenant, ns *corev1.Namespace) ([]referrer, error) {
+	left, err := c.references.find(byOrigin, tenant.UID)
+	if err != nil {
+		return nil, err
+	}
+	successor := ns != nil && string(ns.UID) != tenant.UID
+	others, err := c.references.find(byNamespace, tenant.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range others {
+		if _, ok := tenancy.OriginOf(r.object.GetAnnotations()); ok {
+			continue // it was found above, or is another's
+		}
+		created := r.object.GetCreationTimestamp()
+		if !successor || created.Before(&ns.CreationTimestamp) {
+			left = append(left, r)
+		}
+	}
+	return left, nil
 }
 
 // reconcileRetired keeps a retired token fresh as long as something refers to
-// it, and removes it then.
+// it, and removes it then. What was left behind while nobody was there to
+// retire the token, or was still being made then, is pointed to it.
 func (c *controller) reconcileRetired(ctx context.Context, k key) (time.Duration, error) {
-	ref := c.layout.RetiredSecret(k.retiredUID)
-	secret, err := c.stored.Get(ref.Name)
-	if apierrors.IsNotFound(err) {
-		return 0, nil
-	} else if err != nil {
-		return 0, fmt.Errorf("retired Secret %s: %w", ref, err)
-	}
-	r := recordOf(secret)
-	named := r.tenant.Validate() == nil // false once somebody edited the Secret
-	if named {
-		if err := c.catchUp(ctx, r, ref); err != nil {
-			return 0, err
-		}
-	}
-	count, err := c.references.count(ctx, ref)
+	target := slot{ref: c.layout.RetiredSecret(k.name), state: retired}
+	secret, err := c.tokens.get(target.ref)
 	if err != nil {
 		return 0, err
 	}
-	if count == 0 && c.now().Sub(secret.CreationTimestamp.Time) > retiredGrace {
-		klog.FromContext(ctx).Info("Removed a retired token: nothing refers to it any more", "secret", ref.String(), "subject", r.subject)
-		return 0, c.remove(ctx, secret)
+	tenant, known, err := c.tenantThatWas(k.name, secret)
+	if err != nil {
+		return 0, err
 	}
-	if !named {
-		return retiredInterval, nil
+	target.tenant = tenant
+	if !known {
+		return c.expire(ctx, secret)
 	}
-	next, err := c.refresh(ctx, ref, stateRetired, r.tenant, secret)
-	return min(next, retiredInterval), err
+	ns, err := c.namespace(tenant.Namespace)
+	if err != nil {
+		return 0, err
+	}
+	plain := c.layout.TokenSecret(tenant.Namespace)
+	if ns != nil && string(ns.UID) == tenant.UID {
+		if stays(ns) {
+			return c.expire(ctx, secret) // it lives; nothing refers to this one
+		}
+		if token, err := c.tokens.get(plain); err != nil || token != nil {
+			return 0, err // the token is about to be moved
+		}
+	}
+	left, err := c.leftBehind(tenant, ns)
+	if err != nil {
+		return 0, err
+	}
+	users, err := c.references.find(bySecret, target.ref.String())
+	if err != nil {
+		return 0, err
+	}
+	if len(left)+len(users) == 0 {
+		return c.expire(ctx, secret)
+	}
+	again, err := c.refresh(ctx, k, target, secret)
+	if secret == nil {
+		return again, err // the new Secret brings it back here
+	}
+	for _, referrer := range left {
+		if pointErr := c.references.point(ctx, referrer, plain, target.ref); pointErr != nil && err == nil {
+			err = pointErr
+		}
+	}
+	return again, err
 }
 
-// catchUp points to the retired Secret what was still being made when the
-// namespace went, as long as nobody holds the plain name.
-func (c *controller) catchUp(ctx context.Context, r record, retired tenancy.SecretRef) error {
-	plain := c.layout.TokenSecret(r.tenant.Namespace)
-	if _, err := c.stored.Get(plain.Name); !apierrors.IsNotFound(err) {
-		return nil // somebody holds it, or the next look will tell
+// tenantThatWas is the tenant that had the uid: by the retired Secret, or by
+// what the webhook wrote on the volumes and contents it left behind.
+func (c *controller) tenantThatWas(uid string, secret *corev1.Secret) (tenancy.Tenant, bool, error) {
+	if secret != nil {
+		if r, ok := recordOf(secret); ok && r.tenant.UID == uid {
+			return r.tenant, true, nil
+		}
 	}
-	_, err := c.references.repoint(ctx, plain, retired)
-	return err
+	left, err := c.references.find(byOrigin, uid)
+	if err != nil || len(left) == 0 {
+		return tenancy.Tenant{}, false, err
+	}
+	tenant, ok := tenancy.OriginOf(left[0].object.GetAnnotations())
+	return tenant, ok, nil
 }
 
-// remove deletes the Secret unless it has changed since it was read.
-func (c *controller) remove(ctx context.Context, s *corev1.Secret) error {
-	err := c.secrets.Delete(ctx, s.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion},
-	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete Secret %s/%s: %w", s.Namespace, s.Name, err)
+// expire removes a retired Secret that nothing refers to, after a while.
+func (c *controller) expire(ctx context.Context, secret *corev1.Secret) (time.Duration, error) {
+	if secret == nil {
+		return 0, nil
 	}
-	return nil
+	ref := tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name}
+	users, err := c.references.find(bySecret, ref.String())
+	if err != nil {
+		return 0, err
+	}
+	if age := c.now().Sub(secret.CreationTimestamp.Time); age < retiredGrace {
+		return retiredGrace - age, nil
+	}
+	if len(users) > 0 || !c.references.complete() {
+		return retiredGrace, nil
+	}
+	klog.FromContext(ctx).Info("Removing a retired token: nothing refers to it any more", "secret", ref.String())
+	return 0, c.tokens.remove(ctx, secret)
 }

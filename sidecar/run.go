@@ -12,18 +12,11 @@ import (
 	"time"
 
 	csiconfig "github.com/kubernetes-csi/csi-lib-utils/config"
-	"github.com/kubernetes-csi/csi-lib-utils/connection"
 	"github.com/kubernetes-csi/csi-lib-utils/leaderelection"
 	csimetrics "github.com/kubernetes-csi/csi-lib-utils/metrics"
-	"github.com/kubernetes-csi/csi-lib-utils/rpc"
 	"github.com/kubernetes-csi/csi-lib-utils/standardflags"
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
@@ -32,27 +25,53 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-// probeTimeout bounds one call to the driver at start.
-const probeTimeout = 5 * time.Second
-
 // Config configures the sidecar.
 type Config struct {
-	// Standard are the flags that every CSI sidecar has.
-	Standard standardflags.SidecarConfiguration
+	// Standard are the flags that every CSI sidecar has. Without a CSI address
+	// the driver is not looked for; DriverName then names it.
+	Standard   standardflags.SidecarConfiguration
+	DriverName string
 	// Issuer says where tokens come from.
 	Issuer exchange.Config
 	// Layout says where tokens go.
 	Layout tenancy.Layout
-	// Workers is how many namespaces are worked on at once.
+	// Proof is OverCSI, or OverSDK, which needs SDK.
+	Proof Proof
+	SDK   storage.Endpoint
+	// NamespaceSelector is a label selector of the namespaces that get tokens;
+	// all if empty. Exempt are names of namespaces that get none.
+	NamespaceSelector string
+	Exempt            []string
+	// Lazy gives a token only to namespaces that have or ask for a claim of the
+	// driver's classes.
+	Lazy bool
+	// RetireTimeout bounds how long a namespace may be kept from going, in
+	// placement `tenant`.
+	RetireTimeout time.Duration
+	// Workers is how many refreshes, and how many first tokens, are worked on
+	// at once.
 	Workers int
 }
 
 func (c *Config) validate() error {
-	if c.Standard.CSIAddress == "" {
-		return errors.New("no CSI address: want the path of the driver's socket")
-	}
-	if c.Workers < 1 || c.Workers > 1000 {
+	switch {
+	case c.Proof != OverCSI && c.Proof != OverSDK:
+		return fmt.Errorf("proof %q: want %s or %s", c.Proof, OverCSI, OverSDK)
+	case c.Proof == OverCSI && c.Standard.CSIAddress == "":
+		return errors.New("no CSI address: want the path of the driver's socket, or --proof=sdk")
+	case c.Proof == OverSDK && c.SDK.Address == "":
+		return errors.New("no SDK address: want host:port of the storage cluster's SDK to prove tokens over")
+	case c.Standard.CSIAddress == "" && c.DriverName == "":
+		return errors.New("neither a CSI address nor a driver name: want one, to know whose volumes are ours")
+	case c.Standard.HttpEndpoint != "" && c.Standard.MetricsAddress != "":
+		return errors.New("--http-endpoint and the deprecated --metrics-address are set: want one")
+	case c.RetireTimeout <= 0:
+		return fmt.Errorf("retire timeout %v: want a time above zero", c.RetireTimeout)
+	case c.Workers < 1 || c.Workers > 1000:
 		return fmt.Errorf("workers %d: want 1 to 1000", c.Workers)
+	}
+	if _, err := labels.Parse(c.NamespaceSelector); err != nil {
+		return fmt.Errorf("namespace selector: %w", err)
 	}
 	return c.Layout.Validate()
 }
@@ -75,10 +94,10 @@ func Run(ctx context.Context, cfg Config) error {
 	csiMetrics := csimetrics.NewCSIMetricsManagerForSidecar("").WithAdditionalRegistry(registry)
 	mux := http.NewServeMux()
 	var ready atomic.Bool
-	if cfg.Standard.HttpEndpoint != "" {
+	if endpoint := cfg.Standard.HttpEndpoint + cfg.Standard.MetricsAddress; endpoint != "" {
 		csiMetrics.RegisterToServer(mux, cfg.Standard.MetricsPath)
 		mux.Handle("GET /healthz", healthz(&ready))
-		wait, err := httpserver.Start(ctx, cfg.Standard.HttpEndpoint, mux, nil)
+		wait, err := httpserver.Start(ctx, endpoint, mux, nil)
 		if err != nil {
 			return fmt.Errorf("http endpoint: %w", err)
 		}
@@ -89,80 +108,27 @@ func Run(ctx context.Context, cfg Config) error {
 		}()
 	}
 
-	conn, driver, err := connect(ctx, cfg.Standard.CSIAddress, csiMetrics)
+	driver, err := connect(ctx, &cfg, csiMetrics)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	csiMetrics.SetDriverName(driver)
-	klog.FromContext(ctx).Info("The driver is ready", "driver", driver, "address", cfg.Standard.CSIAddress)
+	defer func() { _ = driver.close() }()
+	csiMetrics.SetDriverName(driver.name)
+	klog.FromContext(ctx).Info("The driver is ready", "driver", driver.name, "address", cfg.Standard.CSIAddress, "proof", cfg.Proof)
 	ready.Store(true)
 
-	c := &controller{
-		layout: cfg.Layout, issuer: issuer, now: time.Now, metrics: newTokenMetrics(registry),
-		accept: func(ctx context.Context, token string) error { return storage.ProbeCSI(ctx, conn, token) },
-	}
+	l := &leader{cfg: cfg, driver: driver, issuer: issuer, kubernetes: config, registry: registry}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	leaderelection.RunWithLeaderElection(ctx, config, cfg.Standard, func(leading context.Context) {
 		// A leader that cannot work must not keep the lease.
-		if err := c.lead(leading, config, cfg.Workers); err != nil && leading.Err() == nil {
+		if err := l.lead(leading); err != nil && leading.Err() == nil {
 			giveUp(err)
 		}
-	}, "bulkhead-sidecar-"+driver, mux, true)
+	}, "bulkhead-sidecar-"+driver.name, mux, true)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("gave up the lease: %w", cause)
 	}
-	return nil
-}
-
-// connect waits for the driver and learns its name. A driver that restarts
-// later is connected to again.
-func connect(ctx context.Context, address string, m csimetrics.CSIMetricsManager) (*grpc.ClientConn, string, error) {
-	conn, err := connection.Connect(ctx, address, m)
-	if err != nil {
-		return nil, "", fmt.Errorf("connect to the CSI driver at %s: %w", address, err)
-	}
-	if err := rpc.ProbeForever(ctx, conn, probeTimeout); err != nil {
-		return nil, "", errors.Join(fmt.Errorf("CSI driver at %s: %w", address, err), conn.Close())
-	}
-	call, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	driver, err := rpc.GetDriverName(call, conn)
-	if err != nil {
-		return nil, "", errors.Join(fmt.Errorf("ask the CSI driver at %s for its name: %w", address, err), conn.Close())
-	}
-	return conn, driver, nil
-}
-
-// lead does the work, on one replica at a time.
-func (c *controller) lead(ctx context.Context, config *rest.Config, workers int) error {
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("kubernetes client: %w", err)
-	}
-	metadataClient, err := metadata.NewForConfig(config)
-	if err != nil {
-		return fmt.Errorf("kubernetes client: %w", err)
-	}
-	c.secrets = client.CoreV1().Secrets(c.layout.TokenNamespace)
-	c.references = referenceStore{metadataClient}
-
-	cluster := informers.NewSharedInformerFactory(client, 0)
-	tokens := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(c.layout.TokenNamespace))
-	namespaces, secrets := cluster.Core().V1().Namespaces(), tokens.Core().V1().Secrets()
-	c.namespaces, c.stored = namespaces.Lister(), secrets.Lister().Secrets(c.layout.TokenNamespace)
-	c.queue = newQueue()
-	if err := c.watch(namespaces.Informer(), secrets.Informer()); err != nil {
-		return err
-	}
-	cluster.StartWithContext(ctx)
-	tokens.StartWithContext(ctx)
-	if !cache.WaitForCacheSync(ctx.Done(), namespaces.Informer().HasSynced, secrets.Informer().HasSynced) {
-		return ctx.Err()
-	}
-	klog.FromContext(ctx).Info("Keeping tokens fresh", "tokenNamespace", c.layout.TokenNamespace)
-	c.run(ctx, workers)
 	return nil
 }
 

@@ -81,18 +81,46 @@ func (l Layout) TokenSecret(namespace string) SecretRef {
 	return SecretRef{l.TokenNamespace, strings.Replace(l.Template, Placeholder, namespace, 1)}
 }
 
+// NamespaceOf is the reverse of TokenSecret.
+func (l Layout) NamespaceOf(ref SecretRef) (namespace string, ok bool) {
+	if l.Placement == InTenant {
+		return ref.Namespace, ref.Name == l.Template && ref.Namespace != l.TokenNamespace
+	}
+	prefix, suffix, _ := strings.Cut(l.Template, Placeholder)
+	namespace, starts := strings.CutPrefix(ref.Name, prefix)
+	namespace, ends := strings.CutSuffix(namespace, suffix)
+	return namespace, ref.Namespace == l.TokenNamespace && starts && ends && len(validation.IsDNS1123Label(namespace)) == 0
+}
+
+const (
+	retiredPrefix = "retired."
+	contentPrefix = "content."
+)
+
 // RetiredSecret is the Secret to which the last token of a deleted namespace
 // moves: named by the uid, so that a namespace made again under the same name
 // does not meet it.
 func (l Layout) RetiredSecret(uid string) SecretRef {
-	return SecretRef{l.TokenNamespace, "retired." + uid}
+	return SecretRef{l.TokenNamespace, retiredPrefix + uid}
+}
+
+// RetiredOf is the reverse of RetiredSecret.
+func (l Layout) RetiredOf(ref SecretRef) (uid string, ok bool) {
+	uid, ok = strings.CutPrefix(ref.Name, retiredPrefix)
+	return uid, ok && ref.Namespace == l.TokenNamespace
 }
 
 // ContentSecret is the Secret by which the external-snapshotter looks at a
 // pre-provisioned VolumeSnapshotContent: for that call it can resolve nothing
 // but the name of the content.
 func (l Layout) ContentSecret(content string) SecretRef {
-	return SecretRef{l.TokenNamespace, "content." + content}
+	return SecretRef{l.TokenNamespace, contentPrefix + content}
+}
+
+// ContentOf is the reverse of ContentSecret.
+func (l Layout) ContentOf(ref SecretRef) (content string, ok bool) {
+	content, ok = strings.CutPrefix(ref.Name, contentPrefix)
+	return content, ok && ref.Namespace == l.TokenNamespace
 }
 
 // ClaimTemplate is TokenSecret as the external-provisioner resolves it: by the

@@ -22,6 +22,37 @@ func TestLayoutNamesSecretsByNamespace(t *testing.T) {
 	}
 }
 
+func TestLayoutReadsItsNamesBack(t *testing.T) {
+	for _, l := range []Layout{
+		{TokenNamespace: "tokens", Template: "px-${namespace}-token"},
+		{TokenNamespace: "tokens", Template: "token", Placement: InTenant},
+	} {
+		if err := l.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := l.NamespaceOf(l.TokenSecret("team-a")); !ok || got != "team-a" {
+			t.Errorf("%s: namespace %q, %v", l.Placement, got, ok)
+		}
+		if got, ok := l.RetiredOf(l.RetiredSecret(uidA)); !ok || got != uidA {
+			t.Errorf("%s: retired %q, %v", l.Placement, got, ok)
+		}
+		if got, ok := l.ContentOf(l.ContentSecret("snapcontent.1")); !ok || got != "snapcontent.1" {
+			t.Errorf("%s: content %q, %v", l.Placement, got, ok)
+		}
+		for _, ref := range []SecretRef{
+			l.RetiredSecret(uidA), l.ContentSecret("x"), {"tokens", "other"}, {"elsewhere", "px-team-a-token"}, {"tokens", "px--token"},
+			{"tokens", "px-token"}, {"tokens", "token"},
+		} {
+			if got, ok := l.NamespaceOf(ref); ok {
+				t.Errorf("%s: %s is read as the token Secret of %q", l.Placement, ref, got)
+			}
+		}
+		if _, ok := l.RetiredOf(SecretRef{"elsewhere", "retired." + uidA}); ok {
+			t.Errorf("%s: a Secret of a tenant is read as a retired one", l.Placement)
+		}
+	}
+}
+
 func TestLayoutRefusesTemplatesThatCollide(t *testing.T) {
 	for _, template := range []string{"", "token", "${namespace}-${namespace}", "a.${namespace}", "-${namespace}", "Token-${namespace}"} {
 		if err := (Layout{TokenNamespace: "tokens", Template: template}).Validate(); err == nil {
@@ -30,6 +61,16 @@ func TestLayoutRefusesTemplatesThatCollide(t *testing.T) {
 	}
 	if err := (Layout{Template: "${namespace}"}).Validate(); err == nil {
 		t.Error("an empty token namespace was accepted")
+	}
+	for _, bad := range []Layout{
+		{TokenNamespace: "tokens", Template: "px-${namespace}", Placement: InTenant},
+		{TokenNamespace: "tokens", Template: "a.b", Placement: InTenant},
+		{TokenNamespace: "tokens", Template: "", Placement: InTenant},
+		{TokenNamespace: "tokens", Template: "px-${namespace}", Placement: "elsewhere"},
+	} {
+		if err := bad.Validate(); err == nil {
+			t.Errorf("%+v was accepted", bad)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,4 +66,20 @@ func run(root *cobra.Command) error {
 	root.SilenceUsage = true
 	root.SilenceErrors = true
 	return root.ExecuteContext(ctx) //nolint:wrapcheck // the commands' own errors
+}
+
+// Version is that of the module this binary was built from, with the commit
+// where the build knows it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			version += " " + setting.Value
+		}
+	}
+	return version
 }

@@ -11,7 +11,7 @@ import (
 // StorageFlags are the flags of whatever calls the storage cluster at one
 // endpoint.
 func StorageFlags(f *pflag.FlagSet, e *storage.Endpoint) {
-	f.StringVar(&e.Address, "sdk-address", "", "host:port of the storage cluster's SDK (gRPC) (required)")
+	f.StringVar(&e.Address, "sdk-address", "", "host:port of the storage cluster's SDK (gRPC)")
 	storageTLSFlags(f, e)
 }
 
@@ -56,5 +56,7 @@ func IssuerFlags(f *pflag.FlagSet, c *exchange.Config) {
 func LayoutFlags(f *pflag.FlagSet, l *tenancy.Layout) {
 	f.StringVar(&l.TokenNamespace, "token-namespace", "bulkhead-tokens", "namespace of the token Secrets, closed to tenants")
 	f.StringVar(&l.Template, "token-secret-template", "bulkhead-"+tenancy.Placeholder,
-		"name of a token Secret, with "+tenancy.Placeholder+" for the namespace")
+		"name of a token Secret, with "+tenancy.Placeholder+" for the namespace; a fixed name in placement "+string(tenancy.InTenant))
+	f.StringVar((*string)(&l.Placement), "placement", string(tenancy.Central),
+		"where token Secrets lie: "+string(tenancy.Central)+" (the token namespace) or "+string(tenancy.InTenant)+" (the namespace that each is for)")
 }

@@ -1,0 +1,62 @@
+package sidecar
+
+import (
+	"context"
+	"time"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// reconcileContent keeps a token for looking at a pre-provisioned snapshot
+// content in a Secret named by the content, for as long as the content is there.
+func (c *controller) reconcileContent(ctx context.Context, k key) (time.Duration, error) {
+	target := slot{ref: c.layout.ContentSecret(k.name), state: content}
+	secret, err := c.tokens.get(target.ref)
+	if err != nil {
+		return 0, err
+	}
+	object := c.references.content(k.name)
+	if object == nil || object.Spec.Source.SnapshotHandle == nil {
+		if secret == nil || !c.references.complete() {
+			return 0, nil
+		}
+		return 0, c.tokens.remove(ctx, secret)
+	}
+	ns, err := c.namespace(object.Spec.VolumeSnapshotRef.Namespace)
+	if err != nil {
+		return 0, err
+	}
+	tenant, ok := tenancy.OriginOf(object.Annotations)
+	if !ok {
+		if !stays(ns) {
+			return 0, nil // nobody can say whose it is; what is there runs out
+		}
+		tenant = tenantOf(ns)
+	}
+	target.tenant = tenant
+	target.owner = &metav1.OwnerReference{
+		APIVersion: snapshotv1.SchemeGroupVersion.String(), Kind: "VolumeSnapshotContent", Name: object.Name, UID: object.UID,
+	}
+	return c.refresh(ctx, k, target, secret)
+}
+
+// content is the snapshot content of that name, nil if there is none of our
+// driver.
+func (s *references) content(name string) *snapshotv1.VolumeSnapshotContent {
+	contents := s.contents.Load()
+	if contents == nil {
+		return nil
+	}
+	object, found, err := (*contents).GetByKey(name)
+	if err != nil || !found {
+		return nil
+	}
+	if _, ours := referrerOf(object); !ours {
+		return nil
+	}
+	c, _ := object.(*snapshotv1.VolumeSnapshotContent)
+	return c
+}

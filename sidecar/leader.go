@@ -1,0 +1,185 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	snapshotclient "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	recording "k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/klog/v2"
+
+	"github.com/bulkhead-dev/bulkhead/exchange"
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// leader is the replica that works, and what it needs for that.
+type leader struct {
+	cfg        Config
+	driver     *driver
+	issuer     *exchange.Client
+	kubernetes *rest.Config
+	registry   *prometheus.Registry
+}
+
+// lead does the work until ctx ends.
+func (l *leader) lead(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(l.kubernetes)
+	if err != nil {
+		return fmt.Errorf("kubernetes client: %w", err)
+	}
+	metadataClient, err := metadata.NewForConfig(l.kubernetes)
+	if err != nil {
+		return fmt.Errorf("kubernetes client: %w", err)
+	}
+	snapshots, err := snapshotclient.NewForConfig(l.kubernetes)
+	if err != nil {
+		return fmt.Errorf("snapshot client: %w", err)
+	}
+	m, s := newMetrics(l.registry), newStatus()
+	c := &controller{
+		layout: l.cfg.Layout, metrics: m, now: time.Now, retireTimeout: l.cfg.RetireTimeout,
+		minter: &minter{
+			issuer: l.issuer, accept: l.driver.accept, status: s, metrics: m, now: time.Now,
+			inForce: &inForce{keyIDs: l.issuer.KeyIDs}, unscheduled: flowcontrol.NewBackOff(minRetry, maxRetry),
+		},
+	}
+	c.minter.inForce.changed = c.recheck
+
+	caches := &caches{ctx: ctx}
+	if err := l.fill(caches, c, client, metadataClient); err != nil {
+		return err
+	}
+	c.start()
+	watchTokens(l.registry, c.tokens, c.minter.gate)
+	broadcaster := recording.NewBroadcaster(recording.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	defer broadcaster.Shutdown()
+	c.events = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: fieldOwner})
+
+	caches.start()
+	if err := c.references.awaitSnapshots(ctx, snapshots, l.driver.name, c.seeReferrer); err != nil {
+		return err
+	}
+	if !caches.synced() {
+		return ctx.Err()
+	}
+	klog.FromContext(ctx).Info("Keeping tokens fresh", "placement", l.cfg.Layout.Placement, "tokenNamespace", l.cfg.Layout.TokenNamespace)
+	group, ctx := errgroup.WithContext(ctx)
+	also := func(work func(context.Context)) { group.Go(func() error { work(ctx); return nil }) }
+	also(func(ctx context.Context) { c.run(ctx, l.cfg.Workers) })
+	also(c.minter.inForce.followKeys)
+	also(func(ctx context.Context) { watchClock(ctx, c.now, c.recheck) })
+	also(func(ctx context.Context) {
+		followCredential(ctx, l.cfg.Issuer.CredentialFile, s, m, c.minter.gate.nudge)
+	})
+	if namespace := l.cfg.Standard.LeaderElectionNamespace; namespace != "" {
+		also(func(ctx context.Context) {
+			s.publish(ctx, client.CoreV1().ConfigMaps(namespace), namespace, l.driver.name)
+		})
+	}
+	return group.Wait() //nolint:wrapcheck // none of them fails
+}
+
+// fill makes the caches that the controller works from.
+func (l *leader) fill(all *caches, c *controller, client kubernetes.Interface, metadataClient metadata.Interface) error {
+	cluster := informers.NewSharedInformerFactory(client, 0).Core().V1()
+	namespaces, volumes := cluster.Namespaces(), cluster.PersistentVolumes()
+	c.namespaces = namespaces.Lister()
+	all.add(namespaces.Informer(), stripNamespace, c.seeNamespace)
+	if err := volumes.Informer().AddIndexers(referrerIndexers()); err != nil {
+		return fmt.Errorf("index volumes: %w", err)
+	}
+	hasVolumes := all.add(volumes.Informer(), stripVolume(l.driver.name), c.seeReferrer)
+	c.references = &references{volumes: volumes.Informer().GetIndexer(), patch: metadataClient, knowledge: knowledge{volumesSynced: hasVolumes}}
+
+	layout := l.cfg.Layout
+	central := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(layout.TokenNamespace)).Core().V1().Secrets()
+	all.add(central.Informer(), stripSecret, c.seeSecret)
+	store := &apiStore{client: client, central: central.Lister(), tokenNamespace: layout.TokenNamespace}
+	if layout.Placement == tenancy.InTenant {
+		// By this selector a role can name the Secrets that may be read.
+		named := func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", layout.Template).String()
+		}
+		inTenants := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(named)).Core().V1().Secrets()
+		all.add(inTenants.Informer(), stripSecret, c.seeSecret)
+		store.inTenants = inTenants.Lister()
+	}
+	c.tokens = store
+
+	selector, err := labels.Parse(l.cfg.NamespaceSelector)
+	if err != nil {
+		return fmt.Errorf("namespace selector: %w", err)
+	}
+	c.selected = selection{selector: selector, exempt: append(slices.Clone(l.cfg.Exempt), layout.TokenNamespace)}
+	if l.cfg.Lazy {
+		c.selected.asked = askingClaims(all, metadataClient, layout, func(namespace string) { c.lanes.add(key{ofNamespace, namespace}) })
+	}
+	return all.err
+}
+
+// caches are informers that are started together.
+type caches struct {
+	ctx       context.Context //nolint:containedctx // lives as long as what it starts
+	informers []cache.SharedIndexInformer
+	handlers  []cache.InformerSynced
+	err       error
+}
+
+// add takes in an informer before it starts. The first fault is kept in err.
+func (c *caches) add(informer cache.SharedIndexInformer, strip cache.TransformFunc, see func(any)) cache.InformerSynced {
+	if err := informer.SetTransform(strip); err != nil && c.err == nil {
+		c.err = fmt.Errorf("cache: %w", err)
+	}
+	synced, err := watch(informer, see)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	c.informers, c.handlers = append(c.informers, informer), append(c.handlers, synced)
+	return informer.HasSynced
+}
+
+func (c *caches) start() {
+	for _, informer := range c.informers {
+		go informer.RunWithContext(c.ctx)
+	}
+}
+
+// synced waits until every handler has seen what there is; false if ctx ended.
+func (c *caches) synced() bool { return cache.WaitForCacheSync(c.ctx.Done(), c.handlers...) }
+
+// stripNamespace keeps what is read of a namespace.
+func stripNamespace(object any) (any, error) {
+	ns, ok := object.(*corev1.Namespace)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: ns.Name, UID: ns.UID, ResourceVersion: ns.ResourceVersion, Labels: ns.Labels,
+		CreationTimestamp: ns.CreationTimestamp, DeletionTimestamp: ns.DeletionTimestamp,
+	}}, nil
+}
+
+// stripSecret leaves out who wrote which field, which nobody reads.
+func stripSecret(object any) (any, error) {
+	if secret, ok := object.(*corev1.Secret); ok {
+		secret.ManagedFields = nil
+	}
+	return object, nil
+}

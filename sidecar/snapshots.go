@@ -1,0 +1,101 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	snapshotclient "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
+	snapshotinformers "github.com/kubernetes-csi/external-snapshotter/client/v8/informers/externalversions"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// snapshotsInterval is how often a cluster without snapshots is asked whether it
+// has got them.
+const snapshotsInterval = 30 * time.Second
+
+// awaitSnapshots watches snapshot contents, at once in a cluster that has them,
+// and otherwise as soon as it gets them. It returns once that is known.
+func (s *references) awaitSnapshots(ctx context.Context, client snapshotclient.Interface, driver string, see func(any)) error {
+	const again = 2 * time.Second
+	for {
+		has, err := hasSnapshots(client.Discovery())
+		if err == nil {
+			if has {
+				return s.watchContents(ctx, client, driver, see)
+			}
+			break
+		}
+		klog.FromContext(ctx).Error(err, "Cannot tell whether the cluster has snapshots; will try again", "after", again)
+		if !passes(ctx, again) {
+			return ctx.Err() //nolint:wrapcheck // the end of the work, no fault
+		}
+	}
+	s.withoutSnapshots.Store(true)
+	klog.FromContext(ctx).Info("The cluster has no snapshots (yet)")
+	go func() {
+		for passes(ctx, snapshotsInterval) {
+			if has, err := hasSnapshots(client.Discovery()); err == nil && has {
+				if err := s.watchContents(ctx, client, driver, see); err != nil {
+					klog.FromContext(ctx).Error(err, "Snapshots are not watched")
+				}
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+func hasSnapshots(client discovery.DiscoveryInterface) (bool, error) {
+	resources, err := client.ServerResourcesForGroupVersion(snapshotv1.SchemeGroupVersion.String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("discover snapshots: %w", err)
+	}
+	for _, r := range resources.APIResources {
+		if r.Name == contentsResource.Resource {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// watchContents returns once the contents that there are have been seen.
+func (s *references) watchContents(ctx context.Context, client snapshotclient.Interface, driver string, see func(any)) error {
+	contents := snapshotinformers.NewSharedInformerFactory(client, 0).Snapshot().V1().VolumeSnapshotContents().Informer()
+	if err := contents.AddIndexers(referrerIndexers()); err != nil {
+		return fmt.Errorf("index snapshot contents: %w", err)
+	}
+	all := &caches{ctx: ctx}
+	all.add(contents, stripContent(driver), see)
+	if all.err != nil {
+		return all.err
+	}
+	s.withoutSnapshots.Store(false)
+	indexer := contents.GetIndexer()
+	s.contents.Store(&indexer)
+	all.start()
+	if !all.synced() {
+		return ctx.Err() //nolint:wrapcheck // the end of the work, no fault
+	}
+	s.contentsSynced.Store(true)
+	return nil
+}
+
+// knowledge is what has been seen of the objects that refer to Secrets.
+type knowledge struct {
+	volumesSynced                    cache.InformerSynced
+	withoutSnapshots, contentsSynced atomic.Bool
+}
+
+// complete reports whether all that there is has been seen, so that what is not
+// there does not exist.
+func (k *knowledge) complete() bool {
+	return k.volumesSynced() && (k.withoutSnapshots.Load() || k.contentsSynced.Load())
+}

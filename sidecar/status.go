@@ -1,0 +1,139 @@
+package sidecar
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/bulkhead-dev/bulkhead/exchange"
+)
+
+// StatusName is the ConfigMap, in the namespace of the lease, in which the
+// leader says how it fares. StatusConditions is its key that holds a list of
+// metav1.Condition as JSON, of the types below.
+const (
+	StatusName       = "bulkhead-sidecar-status"
+	StatusConditions = "conditions"
+
+	CredentialValid  = "CredentialValid"
+	IssuerReachable  = "IssuerReachable"
+	StorageReachable = "StorageReachable"
+)
+
+// Reasons of conditions.
+const (
+	reasonWorks   = "Works"
+	reasonValid   = "Valid"
+	reasonExpired = "Expired"
+	reasonMissing = "Missing"
+	reasonRefused = "Refused"
+	reasonSilent  = "NoAnswer"
+)
+
+// status is how the sidecar fares. A failure shows where its cause lies: a
+// credential that the kubelet did not replace is not the issuer's fault.
+type status struct {
+	mu         sync.Mutex
+	conditions []metav1.Condition
+	changed    chan struct{}
+}
+
+func newStatus() *status { return &status{changed: make(chan struct{}, 1)} }
+
+func (s *status) set(conditionType string, value metav1.ConditionStatus, reason, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := meta.FindStatusCondition(s.conditions, conditionType)
+	if before != nil && before.Status == value && before.Reason == reason {
+		return // a message alone does not make news: it may change with each attempt
+	}
+	meta.SetStatusCondition(&s.conditions, metav1.Condition{Type: conditionType, Status: value, Reason: reason, Message: message})
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// works says that a token was granted and proven.
+func (s *status) works() {
+	s.set(CredentialValid, metav1.ConditionTrue, reasonValid, "the issuer accepts the credential")
+	s.set(IssuerReachable, metav1.ConditionTrue, reasonWorks, "the issuer grants tokens")
+	s.set(StorageReachable, metav1.ConditionTrue, reasonWorks, "the storage cluster judges tokens")
+}
+
+// failed says that no token could be had.
+func (s *status) failed(err error) {
+	var (
+		refusal *exchange.Error
+		proof   *proofError
+	)
+	switch {
+	case errors.As(err, new(*exchange.CredentialError)):
+		s.credential(err)
+	case errors.As(err, &proof):
+		s.set(StorageReachable, metav1.ConditionFalse, reasonSilent, err.Error())
+	case errors.As(err, &refusal) && refusal.Code == exchange.InvalidClient:
+		s.set(CredentialValid, metav1.ConditionFalse, reasonRefused, err.Error())
+	case errors.As(err, &refusal):
+		s.set(IssuerReachable, metav1.ConditionFalse, reasonRefused, err.Error())
+	default:
+		s.set(IssuerReachable, metav1.ConditionFalse, reasonSilent, err.Error())
+	}
+}
+
+// credential says whether there is a credential to show.
+func (s *status) credential(err error) {
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		before := meta.FindStatusCondition(s.conditions, CredentialValid)
+		refused := before != nil && before.Reason == reasonRefused
+		s.mu.Unlock()
+		if !refused { // the issuer's word counts more than the look of it
+			s.set(CredentialValid, metav1.ConditionTrue, reasonValid, "the credential has not expired")
+		}
+	case errors.Is(err, exchange.ErrExpired):
+		s.set(CredentialValid, metav1.ConditionFalse, reasonExpired, err.Error())
+	default:
+		s.set(CredentialValid, metav1.ConditionFalse, reasonMissing, err.Error())
+	}
+}
+
+// publish keeps the ConfigMap true until ctx ends.
+func (s *status) publish(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace, driver string) {
+	const again = 10 * time.Second
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.changed:
+		}
+		for err := s.write(ctx, configMaps, namespace, driver); err != nil && ctx.Err() == nil; err = s.write(ctx, configMaps, namespace, driver) {
+			klog.FromContext(ctx).Error(err, "The status was not published; will try again", "after", again)
+			passes(ctx, again)
+		}
+	}
+}
+
+func (s *status) write(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace, driver string) error {
+	s.mu.Lock()
+	conditions, err := json.Marshal(s.conditions)
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("conditions: %w", err)
+	}
+	apply := corev1apply.ConfigMap(StatusName, namespace).WithData(map[string]string{"driver": driver, StatusConditions: string(conditions)})
+	if _, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: fieldOwner, Force: true}); err != nil {
+		return fmt.Errorf("ConfigMap %s/%s: %w", namespace, StatusName, err)
+	}
+	return nil
+}
