@@ -67,9 +67,9 @@ func (r referrer) secrets() map[tenancy.SecretRef]bool {
 
 // Indices of referrers.
 const (
-	bySecret    = "secret"    // by the Secrets that it names
-	byNamespace = "namespace" // by the namespace of its claim or snapshot
-	byOrigin    = "origin"    // by the uid of that namespace
+	bySecret    = "named-secret" // by the Secrets that it names
+	byNamespace = "of-namespace" // by the namespace of its claim or snapshot
+	byOrigin    = "origin-uid"   // by the uid of that namespace
 )
 
 func referrerIndexers() cache.Indexers {

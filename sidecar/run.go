@@ -123,6 +123,8 @@ func Run(ctx context.Context, cfg Config) error {
 	leaderelection.RunWithLeaderElection(ctx, config, cfg.Standard, func(leading context.Context) {
 		// A leader that cannot work must not keep the lease.
 		if err := l.lead(leading); err != nil && leading.Err() == nil {
+			// Logged here, since the library ends the process with the lease.
+			klog.FromContext(ctx).Error(err, "Giving up the lease")
 			giveUp(err)
 		}
 	}, "bulkhead-sidecar-"+driver.name, mux, true)
