@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,7 +28,7 @@ type ClusterAdmin struct {
 
 	// Compute is the cluster.
 	Compute *cluster.Compute
-	// Layout is that of the chart.
+	// Layout is that of the chart as it was installed.
 	Layout tenancy.Layout
 }
 
@@ -49,9 +50,7 @@ func NewClusterAdmin(ctx context.Context, c *cluster.Compute) (*ClusterAdmin, er
 	if err := cl.Create(ctx, role); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("let namespace admins make snapshots: %w", err)
 	}
-	return &ClusterAdmin{Client: cl, Compute: c, Layout: tenancy.Layout{
-		TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
-	}}, nil
+	return &ClusterAdmin{Client: cl, Compute: c, Layout: c.Layout}, nil
 }
 
 func newClient(config *rest.Config) (client.Client, error) {
@@ -119,4 +118,23 @@ func (a *ClusterAdmin) SnapshotContents(ctx context.Context, namespace string) (
 	return slices.DeleteFunc(list.Items, func(c snapshotv1.VolumeSnapshotContent) bool {
 		return c.Spec.VolumeSnapshotRef.Namespace != namespace
 	}), nil
+}
+
+// Events are all events of the cluster.
+func (a *ClusterAdmin) Events(ctx context.Context) ([]corev1.Event, error) {
+	var list corev1.EventList
+	if err := a.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	return list.Items, nil
+}
+
+// SetReclaimPolicy says what becomes of the volume when its PV is released.
+func (a *ClusterAdmin) SetReclaimPolicy(ctx context.Context, pv string, policy corev1.PersistentVolumeReclaimPolicy) error {
+	patch := fmt.Appendf(nil, `{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy)
+	volume := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: pv}}
+	if err := a.Patch(ctx, volume, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("reclaim policy of PV %s: %w", pv, err)
+	}
+	return nil
 }

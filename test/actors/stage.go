@@ -29,6 +29,13 @@ type Stage struct {
 	Storage *StorageAdmin
 	// Admins are the admins of the compute clusters, in the order of their names.
 	Admins []*ClusterAdmin
+
+	// What follows is for RunOnStage, before the stage is set. Front puts a
+	// cluster.Front before the issuer, Installations says by the cluster's name
+	// how Bulkhead is installed, and Ready runs once all is.
+	Front         bool
+	Installations map[string]cluster.Installation
+	Ready         func(context.Context) error
 }
 
 // RunOnStage sets a stage for the tests of a package, runs them and clears the
@@ -38,7 +45,10 @@ func RunOnStage(m *testing.M, stage *Stage, tokenLife time.Duration, names ...st
 	defer cancel()
 	binaries, err := cluster.Build(ctx, os.Stderr)
 	if err == nil {
-		err = stage.set(ctx, cluster.Config{Binaries: binaries, TokenLife: tokenLife}, names)
+		err = stage.set(ctx, cluster.Config{Binaries: binaries, TokenLife: tokenLife, Front: stage.Front}, names)
+	}
+	if err == nil && stage.Ready != nil {
+		err = stage.Ready(ctx)
 	}
 	if stage.Env != nil {
 		defer stage.Env.Stop()
@@ -95,7 +105,7 @@ func (s *Stage) addCluster(ctx context.Context, name string) (*ClusterAdmin, err
 	if _, err := s.Env.Register(ctx, compute); err != nil {
 		return nil, err
 	}
-	if err := s.Env.Install(ctx, compute); err != nil {
+	if err := s.Env.InstallAs(ctx, compute, s.Installations[name]); err != nil {
 		return nil, err
 	}
 	admin, err := NewClusterAdmin(ctx, compute)

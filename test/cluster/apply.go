@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -33,40 +34,57 @@ func (c *Compute) Apply(ctx context.Context, manifests []byte) error {
 }
 
 func (c *Compute) applyObjects(ctx context.Context, objects []*unstructured.Unstructured) error {
+	return c.each(objects, func(client dynamic.ResourceInterface, object *unstructured.Unstructured) error {
+		_, err := client.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+		if err != nil {
+			return fmt.Errorf("apply %s %s to %s: %w", object.GetKind(), object.GetName(), c.Name, err)
+		}
+		return nil
+	})
+}
+
+// deleteObjects deletes objects, in their order, as far as they are there.
+func (c *Compute) deleteObjects(ctx context.Context, objects []*unstructured.Unstructured) error {
+	return c.each(objects, func(client dynamic.ResourceInterface, object *unstructured.Unstructured) error {
+		if err := client.Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s %s in %s: %w", object.GetKind(), object.GetName(), c.Name, err)
+		}
+		return nil
+	})
+}
+
+// each calls do with each object and the client for objects of its kind in its
+// namespace, up to the first error.
+func (c *Compute) each(objects []*unstructured.Unstructured, do func(dynamic.ResourceInterface, *unstructured.Unstructured) error) error {
 	client, err := dynamic.NewForConfig(c.config)
 	if err != nil {
-		return fmt.Errorf("apply to %s: %w", c.Name, err)
+		return fmt.Errorf("client of %s: %w", c.Name, err)
 	}
 	// Read anew each time, as what was applied before may have brought kinds.
 	groups, err := restmapper.GetAPIGroupResources(c.Client.Discovery())
 	if err != nil {
-		return fmt.Errorf("apply to %s: read its kinds: %w", c.Name, err)
+		return fmt.Errorf("read the kinds of %s: %w", c.Name, err)
 	}
 	mapper := restmapper.NewDiscoveryRESTMapper(groups)
 	for _, object := range objects {
-		if err := applyObject(ctx, client, mapper, object); err != nil {
-			return fmt.Errorf("apply %s %s to %s: %w", object.GetKind(), object.GetName(), c.Name, err)
+		kind := object.GroupVersionKind()
+		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("%s %s in %s: %w", object.GetKind(), object.GetName(), c.Name, err)
+		}
+		var resource dynamic.ResourceInterface = client.Resource(mapping.Resource)
+		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+			namespace := object.GetNamespace()
+			if namespace == "" {
+				namespace = metav1.NamespaceDefault
+			}
+			resource = client.Resource(mapping.Resource).Namespace(namespace)
+		}
+		if err := do(resource, object); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-func applyObject(ctx context.Context, client dynamic.Interface, mapper meta.RESTMapper, object *unstructured.Unstructured) error {
-	kind := object.GroupVersionKind()
-	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if err != nil {
-		return err
-	}
-	var resource dynamic.ResourceInterface = client.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		namespace := object.GetNamespace()
-		if namespace == "" {
-			namespace = metav1.NamespaceDefault
-		}
-		resource = client.Resource(mapping.Resource).Namespace(namespace)
-	}
-	_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
-	return err
 }
 
 // parseManifests reads a YAML stream, without its empty documents.

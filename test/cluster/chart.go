@@ -10,9 +10,12 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 const (
@@ -29,13 +32,36 @@ type release struct {
 	arguments map[string][]string
 	// configurations are the webhook configurations among objects.
 	configurations []*unstructured.Unstructured
+	// hooks are the objects that belong to one moment of the release, such as its
+	// end.
+	hooks []*unstructured.Unstructured
+}
+
+// hookAnnotation is Helm's, on what is applied at that moment alone.
+const hookAnnotation = "helm.sh/hook"
+
+// layout reads off the sidecar's flags where the token Secrets lie.
+func (r *release) layout() tenancy.Layout {
+	var layout tenancy.Layout
+	for _, arg := range r.arguments[sidecarName] {
+		switch flag, value, _ := strings.Cut(arg, "="); flag {
+		case "--placement":
+			layout.Placement = tenancy.Placement(value)
+		case "--token-namespace":
+			layout.TokenNamespace = value
+		case "--token-secret-template":
+			layout.Template = value
+		}
+	}
+	return layout
 }
 
 // highestLogLevel is the most that the chart allows.
 const highestLogLevel = 7
 
-// renderChart renders charts/bulkhead with values for this environment.
-func (e *Environment) renderChart(ctx context.Context, c *Compute) (*release, error) {
+// renderChart renders charts/bulkhead with values for this environment, and more
+// of them, in YAML, laid over those.
+func (e *Environment) renderChart(ctx context.Context, c *Compute, more string) (*release, error) {
 	ca, err := os.ReadFile(e.Storage.IssuerCAFile)
 	if err != nil {
 		return nil, fmt.Errorf("render the chart: %w", err)
@@ -58,9 +84,13 @@ func (e *Environment) renderChart(ctx context.Context, c *Compute) (*release, er
 	if err != nil {
 		return nil, err
 	}
+	over, err := c.dir.write("values-over.yaml", []byte(more))
+	if err != nil {
+		return nil, err
+	}
 	rendered, err := e.supervisor.run(ctx, e.cfg.Binaries.Helm, "template", releaseName,
 		filepath.Join(e.cfg.Binaries.Root, "charts/bulkhead"),
-		"--namespace", releaseNamespace, "--include-crds", "--no-hooks", "--values", file,
+		"--namespace", releaseNamespace, "--include-crds", "--values", file, "--values", over,
 		// What helm would ask a cluster.
 		"--kube-version", c.Version,
 		"--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy",
@@ -83,6 +113,8 @@ func parseRelease(rendered []byte) (*release, error) {
 	for _, object := range objects {
 		kind := object.GroupVersionKind()
 		switch {
+		case object.GetAnnotations()[hookAnnotation] != "":
+			r.hooks = append(r.hooks, object)
 		case kind.Kind == "Deployment":
 			if err := r.readDeployment(object); err != nil {
 				return nil, fmt.Errorf("rendered chart: Deployment %s: %w", object.GetName(), err)
@@ -100,14 +132,19 @@ func parseRelease(rendered []byte) (*release, error) {
 }
 
 // readDeployment takes the arguments that the kubelet would give the container.
-func (r *release) readDeployment(object *unstructured.Unstructured) error {
+func (r *release) readDeployment(object *unstructured.Unstructured) (err error) {
 	var deployment appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment); err != nil {
 		return fmt.Errorf("read it: %w", err)
 	}
-	containers := deployment.Spec.Template.Spec.Containers
+	r.arguments[deployment.Name], err = argumentsOf(deployment.Name, deployment.Spec.Template.Spec.Containers)
+	return err
+}
+
+// argumentsOf are the arguments of the one container of a workload.
+func argumentsOf(workload string, containers []corev1.Container) ([]string, error) {
 	if len(containers) != 1 {
-		return fmt.Errorf("it has %d containers, want 1", len(containers))
+		return nil, fmt.Errorf("it has %d containers, want 1", len(containers))
 	}
 	expand := []string{"$$", "$"}
 	for _, variable := range containers[0].Env {
@@ -117,9 +154,9 @@ func (r *release) readDeployment(object *unstructured.Unstructured) error {
 			case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
 				value = releaseNamespace
 			case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.name":
-				value = deployment.Name
+				value = workload
 			default:
-				return fmt.Errorf("variable %s comes from what only a kubelet knows", variable.Name)
+				return nil, fmt.Errorf("variable %s comes from what only a kubelet knows", variable.Name)
 			}
 		}
 		expand = append(expand, "$("+variable.Name+")", value)
@@ -133,8 +170,7 @@ func (r *release) readDeployment(object *unstructured.Unstructured) error {
 		// The program itself: here it is another path.
 		args = args[1:]
 	}
-	r.arguments[deployment.Name] = args
-	return nil
+	return args, nil
 }
 
 // useURL points every webhook to a process on loopback, since no Service works

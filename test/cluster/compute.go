@@ -43,8 +43,12 @@ type Compute struct {
 	Client kubernetes.Interface
 	// CSISocket is the path of the CSI driver's unix socket.
 	CSISocket string
-	// Sidecar and Webhook are the product's processes, nil before Install.
+	// Sidecar and Webhook are the product's processes, nil before Install; Sidecar
+	// is the first of Sidecars, which are replicas.
 	Sidecar, Webhook *Process
+	Sidecars         []*Process
+	// Layout says where the token Secrets lie, as the chart was installed.
+	Layout tenancy.Layout
 
 	env       *Environment
 	dir       folder
@@ -58,6 +62,11 @@ type Compute struct {
 
 // RESTConfig is a copy of the configuration of an admin's client.
 func (c *Compute) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Process returns a component of the cluster by its own name, e.g. "apiserver",
+// "csinode" or "csi-provisioner", nil if there is none. Killed and started again
+// it has the same address and the same data.
+func (c *Compute) Process(component string) *Process { return c.env.Process(c.Name + "-" + component) }
 
 // StartCompute starts a compute cluster with Portworx's parts in it, but
 // without Bulkhead. The storage cluster must run. Several may be started at
@@ -130,6 +139,7 @@ func (e *Environment) startDriver(ctx context.Context, c *Compute) error {
 		}},
 	} {
 		what.name = c.Name + "-" + what.name
+		what.restarts = true // those that lose the driver's socket end
 		if _, err := e.supervisor.start(ctx, what); err != nil {
 			return err
 		}
@@ -177,7 +187,7 @@ func (e *Environment) applySnapshotCRDs(ctx context.Context, c *Compute) error {
 func (e *Environment) startCSI(ctx context.Context, c *Compute, kubeconfig string) error {
 	c.CSISocket = e.sockets.path(c.Name + ".sock")
 	_, err := e.supervisor.start(ctx, spec{
-		name: c.Name + "-csinode", path: e.cfg.Binaries.CSINode,
+		name: c.Name + "-csinode", path: e.cfg.Binaries.CSINode, socket: c.CSISocket,
 		args: []string{
 			"-sdk-socket", e.Storage.SDKSocket,
 			"-csi-socket", c.CSISocket,

@@ -106,6 +106,10 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 	if err != nil {
 		return "", err
 	}
+	policyFile, err := c.dir.write("audit-policy.yaml", []byte(auditPolicy))
+	if err != nil {
+		return "", err
+	}
 	if err := c.makeAdmin(); err != nil {
 		return "", err
 	}
@@ -129,6 +133,7 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 			// Without it the API server drops dataSourceRef.namespace in silence,
 			// and a clone across namespaces would seem to be stopped by us.
 			"--feature-gates=CrossNamespaceVolumeDataSource=true",
+			"--audit-policy-file=" + policyFile, "--audit-log-path=" + c.auditLog(),
 			"--profiling=false",
 		},
 		ready: func(ctx context.Context) error {

@@ -32,6 +32,8 @@ type Config struct {
 	// SelfSigned are issuers that the storage cluster trusts beside the product's
 	// and the admin's, as its -jwt flag takes them: ISSUER,KIND=FILE[,KIND=FILE…].
 	SelfSigned []string
+	// Front puts a Front before the issuer, under the issuer's URL.
+	Front bool
 	// Out gets a line for each thing that was started; nil for none.
 	Out io.Writer
 }
@@ -47,6 +49,7 @@ type Environment struct {
 	supervisor *supervisor
 	sockets    folder
 	ownSockets bool // whether sockets is a folder of its own, to be removed
+	front      *Front
 
 	// life ends with Stop, and with it what renews tokens.
 	life    context.Context //nolint:containedctx // it is the life of the environment, not of a call
@@ -136,6 +139,9 @@ func (e *Environment) Stop() {
 	e.end()
 	e.supervisor.stop()
 	e.renewal.Wait()
+	if e.front != nil {
+		e.front.close()
+	}
 	if e.ownSockets {
 		// Empty or not, it is ours, and nothing can be done about a failure.
 		_ = os.RemoveAll(string(e.sockets))

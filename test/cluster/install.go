@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,40 +18,49 @@ const (
 	webhookName = "bulkhead-webhook"
 )
 
+// Installation is what an install differs in from the chart's defaults.
+type Installation struct {
+	// Values, in YAML, are laid over those that the environment needs.
+	Values string
+	// SidecarReplicas is how many replicas of the sidecar run, one if zero.
+	SidecarReplicas int
+	// SidecarArgs follow the chart's arguments.
+	SidecarArgs []string
+}
+
 // Install installs Bulkhead in a compute cluster that is registered: it applies
 // the rendered chart and starts the containers of its Deployments as processes,
 // with the chart's arguments and the rights of the chart's ServiceAccounts. It
 // returns when both are ready and the API server can call the webhook.
 func (e *Environment) Install(ctx context.Context, c *Compute) error {
+	return e.InstallAs(ctx, c, Installation{})
+}
+
+// InstallAs is Install with other values than the chart's.
+func (e *Environment) InstallAs(ctx context.Context, c *Compute, how Installation) error {
 	began := time.Now()
-	ports, err := freePorts.pick(3)
+	ports, err := freePorts.pick(2)
 	if err != nil {
 		return err
 	}
-	r, err := e.renderChart(ctx, c)
+	r, err := e.renderChart(ctx, c, how.Values)
 	if err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
 	if err := r.useURL(loopback(ports[0])); err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
-	namespace := &unstructured.Unstructured{}
-	namespace.SetAPIVersion("v1")
-	namespace.SetKind("Namespace")
-	namespace.SetName(releaseNamespace)
-	if err := c.applyObjects(ctx, append([]*unstructured.Unstructured{namespace}, r.objects...)); err != nil {
+	if err := c.applyObjects(ctx, append([]*unstructured.Unstructured{namespaceObject(releaseNamespace)}, r.objects...)); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
+	c.Layout = r.layout()
 	if c.Webhook, err = e.startProduct(ctx, c, r, part{
 		name: webhookName, path: e.cfg.Binaries.Webhook, endpoint: loopback(ports[1]), health: "/readyz",
 		args: []string{"--address=" + loopback(ports[0]), "--serving-names=127.0.0.1"},
 	}); err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
-	if c.Sidecar, err = e.startProduct(ctx, c, r, part{
-		name: sidecarName, path: e.cfg.Binaries.Sidecar, endpoint: loopback(ports[2]), health: "/healthz",
-		args: []string{"--csi-address=" + c.CSISocket},
-	}); err != nil {
+	if err := e.startSidecars(ctx, c, r, how); err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
 	if err := c.waitForCABundles(ctx, r); err != nil {
@@ -60,12 +70,76 @@ func (e *Environment) Install(ctx context.Context, c *Compute) error {
 	return nil
 }
 
+// UpgradeSidecar is a `helm upgrade` with other values for the sidecar: its rights
+// and the flags of its processes change. The webhook runs on.
+func (e *Environment) UpgradeSidecar(ctx context.Context, c *Compute, how Installation) error {
+	r, err := e.renderChart(ctx, c, how.Values)
+	if err != nil {
+		return fmt.Errorf("upgrade in %s: %w", c.Name, err)
+	}
+	objects := slices.DeleteFunc(slices.Clone(r.objects), func(o *unstructured.Unstructured) bool {
+		return slices.Contains(r.configurations, o)
+	})
+	if err := c.applyObjects(ctx, objects); err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
+	c.Layout = r.layout()
+	for _, p := range c.Sidecars {
+		p.Stop()
+		e.supervisor.replace(p)
+	}
+	if err := e.startSidecars(ctx, c, r, how); err != nil {
+		return fmt.Errorf("upgrade in %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// startSidecars starts the replicas of the sidecar.
+func (e *Environment) startSidecars(ctx context.Context, c *Compute, r *release, how Installation) error {
+	replicas := max(1, how.SidecarReplicas)
+	ports, err := freePorts.pick(replicas)
+	if err != nil {
+		return err
+	}
+	c.Sidecars = nil
+	for i, port := range ports {
+		p := part{
+			name: sidecarName, path: e.cfg.Binaries.Sidecar, endpoint: loopback(port), health: "/healthz",
+			args: slices.Clone(how.SidecarArgs), restarts: true,
+		}
+		if !slices.Contains(r.arguments[sidecarName], "--csi-address=") {
+			p.args = append(p.args, "--csi-address="+c.CSISocket)
+		}
+		if replicas > 1 {
+			p.replica = i + 1
+		}
+		process, err := e.startProduct(ctx, c, r, p)
+		if err != nil {
+			return err
+		}
+		c.Sidecars = append(c.Sidecars, process)
+	}
+	c.Sidecar = c.Sidecars[0]
+	return nil
+}
+
+func namespaceObject(name string) *unstructured.Unstructured {
+	namespace := &unstructured.Unstructured{}
+	namespace.SetAPIVersion("v1")
+	namespace.SetKind("Namespace")
+	namespace.SetName(name)
+	return namespace
+}
+
 // part is one of the product's processes in a compute cluster.
 type part struct {
 	name             string // of the Deployment and its ServiceAccount
 	path             string
 	endpoint, health string // host:port and path of what tells it is ready
 	args             []string
+	restarts         bool
+	// replica is its number among several, from 1; zero if it is alone.
+	replica int
 }
 
 // startProduct starts the process with the chart's arguments, followed by those
@@ -83,16 +157,22 @@ func (e *Environment) startProduct(ctx context.Context, c *Compute, r *release, 
 	if err != nil {
 		return nil, err
 	}
-	args = append(args,
+	args = append(slices.Clone(args),
 		"--kubeconfig="+kubeconfig,
 		"--http-endpoint="+p.endpoint,
 		"--credential-file="+credential,
 		"--issuer-ca-file="+e.Storage.IssuerCAFile,
 	)
-	return e.supervisor.start(ctx, spec{
+	what := spec{
 		name: c.Name + "-" + p.name, path: p.path, args: append(args, p.args...),
+		endpoint: "http://" + p.endpoint, restarts: p.restarts,
 		ready: httpOK("http://" + p.endpoint + p.health),
-	})
+	}
+	if p.replica > 0 {
+		what.name = fmt.Sprintf("%s-%d", what.name, p.replica)
+		what.hostname = fmt.Sprintf("%s-%d", p.name, p.replica)
+	}
+	return e.supervisor.start(ctx, what)
 }
 
 // waitForCABundles waits until the webhook has put its CA into each webhook

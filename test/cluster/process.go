@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,11 @@ const (
 	shownLog = 20
 	// shownLogBytes bounds how much of a log is read for that.
 	shownLogBytes = 64 << 10
+	// restartDelay is how long what ended by itself stays away. A kubelet waits
+	// ten seconds, the second time; a test would wait with it.
+	restartDelay = time.Second
+	// maxRestarts is how often that happens before it counts as a failure.
+	maxRestarts = 20
 
 	// RunVariable is set to the run folder in the environment of every process
 	// that this package starts, so that leftovers can be found.
@@ -80,26 +86,43 @@ type Process struct {
 	Name string
 	// Log is the file with its standard output and error.
 	Log string
+	// Endpoint is the http URL of its metrics and health, empty if it has none
+	// that anybody here asks for.
+	Endpoint string
 
-	path   string
-	args   []string
-	env    []string
-	abrupt bool
-	ready  func(context.Context) error
-	owner  *supervisor
+	path     string
+	args     []string
+	env      []string
+	hostname string
+	socket   string
+	abrupt   bool
+	ready    func(context.Context) error
+	owner    *supervisor
 
 	turn sync.Mutex // one Start, Stop or Kill at a time
 
-	mu       sync.Mutex
-	cmd      *exec.Cmd
-	ended    chan struct{} // closed when the current run has ended
-	expected bool          // the end of the current run was asked for
+	mu        sync.Mutex
+	cmd       *exec.Cmd
+	ended     chan struct{} // closed when the current run has ended
+	expected  bool          // the end of the current run was asked for
+	restarts  bool          // an end that was not asked for is followed by a start
+	restarted int           // how often that has happened
 }
 
 // spec says what to run.
 type spec struct {
 	name, path string
 	args, env  []string
+	// endpoint, which may be empty, becomes Process.Endpoint.
+	endpoint string
+	// hostname is the one that the process sees, the machine's if empty.
+	hostname string
+	// socket, which may be empty, is a unix socket that the process makes and,
+	// when killed, leaves behind in its own way.
+	socket string
+	// restarts is for what ends by itself when it has lost what it works with,
+	// and relies on a kubelet to start it again.
+	restarts bool
 	// abrupt is for what may be killed without grace when all ends.
 	abrupt bool
 	// ready, which may be nil, is tried until it returns nil.
@@ -114,7 +137,9 @@ func (s *supervisor) logFile(name string) string {
 func (s *supervisor) start(ctx context.Context, what spec) (*Process, error) {
 	p := &Process{
 		Name: what.name, Log: s.logFile(what.name),
-		path: what.path, args: what.args, env: what.env, abrupt: what.abrupt, ready: what.ready, owner: s,
+		Endpoint: what.endpoint,
+		path:     what.path, args: what.args, env: what.env, hostname: what.hostname, socket: what.socket,
+		abrupt: what.abrupt, ready: what.ready, restarts: what.restarts, owner: s,
 	}
 	return p, p.Start(ctx)
 }
@@ -159,11 +184,19 @@ func (p *Process) launch() (ended <-chan struct{}, err error) {
 		return nil, fmt.Errorf("open its log: %w", err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	if p.socket != "" {
+		if err := os.Remove(p.socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("remove the socket of the last run: %w", err)
+		}
+	}
 	cmd := exec.Command(p.path, p.args...) //nolint:noctx // it outlives the call that starts it
+	cmd.SysProcAttr = ownGroup()
+	if p.hostname != "" {
+		seeHostname(cmd, p.hostname)
+	}
 	cmd.Dir = p.owner.dir
 	cmd.Env = p.owner.environ(p.env)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = ownGroup()
 
 	// Held from the check to the entry in the list: stop must either refuse
 	// this start or see the process.
@@ -186,17 +219,26 @@ func (p *Process) launch() (ended <-chan struct{}, err error) {
 	return done, nil
 }
 
-// watch waits for the end of one run and reports it if nobody asked for it.
+// watch waits for the end of one run. If nobody asked for it, it starts the
+// process again where that is the way, and else reports it.
 func (p *Process) watch(cmd *exec.Cmd, done chan struct{}) {
 	err := cmd.Wait()
 	// Children that it left behind, if any, are in its group.
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	p.mu.Lock()
 	expected := p.expected
+	again := p.restarts && p.restarted < maxRestarts
 	close(done)
 	p.mu.Unlock()
 	if expected {
 		return
+	}
+	// A crash is never the way, whoever would start it again.
+	if again && !crashed(p.lastLog()) {
+		<-time.After(restartDelay)
+		if err = p.restart(); err == nil {
+			return
+		}
 	}
 	how := "exit status 0"
 	if err != nil {
@@ -206,6 +248,44 @@ func (p *Process) watch(cmd *exec.Cmd, done chan struct{}) {
 	case p.owner.failed <- fmt.Errorf("%s ended unasked (%s); its log ends:\n%s", p.Name, how, p.LastLog()):
 	default: // the first failure is the one that explains the others
 	}
+}
+
+// restart starts a process that ended by itself, unless somebody has stopped or
+// started it since.
+func (p *Process) restart() error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	moot := p.expected || !p.restarts
+	p.mu.Unlock()
+	if moot || p.Running() || p.owner.ending() {
+		return nil
+	}
+	if _, err := p.launch(); err != nil {
+		return fmt.Errorf("start it again: %w", err)
+	}
+	p.mu.Lock()
+	p.restarted++
+	p.mu.Unlock()
+	return nil
+}
+
+// Restarts is how often the process ended by itself and was started again, as a
+// kubelet does.
+func (p *Process) Restarts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.restarted
+}
+
+// crashed is whether a Go program says so.
+func crashed(log []byte) bool {
+	for _, sign := range []string{"\npanic: ", "\nfatal error: ", "WARNING: DATA RACE"} {
+		if bytes.Contains(log, []byte(sign)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Running is whether the process was started and has not ended.
@@ -228,14 +308,14 @@ func (p *Process) Running() bool {
 func (p *Process) Stop() {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	ended := p.signal(syscall.SIGTERM)
+	ended := p.end(syscall.SIGTERM)
 	if ended == nil {
 		return
 	}
 	select {
 	case <-ended:
 	case <-time.After(stopGrace):
-		p.signal(syscall.SIGKILL)
+		p.end(syscall.SIGKILL)
 		<-ended
 	}
 }
@@ -245,46 +325,77 @@ func (p *Process) Stop() {
 func (p *Process) Kill() {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	if ended := p.signal(syscall.SIGKILL); ended != nil {
+	if ended := p.end(syscall.SIGKILL); ended != nil {
 		<-ended
 	}
 }
 
-// signal sends a signal to the process's group and returns what is closed when
-// the process has ended, nil if it was never started.
-func (p *Process) signal(signal syscall.Signal) <-chan struct{} {
+// Freeze halts the process with SIGSTOP until Thaw or Kill: its connections stay
+// open and nothing on them is answered, as when a machine hangs.
+func (p *Process) Freeze() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signal(syscall.SIGSTOP)
+}
+
+// Thaw lets a frozen process go on, with SIGCONT.
+func (p *Process) Thaw() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signal(syscall.SIGCONT)
+}
+
+// end sends a signal that ends the process, for good, and returns what is closed
+// when it has ended, nil if it was never started.
+func (p *Process) end(signal syscall.Signal) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
 		return nil
 	}
-	select {
-	case <-p.ended:
-	default:
-		p.expected = true
-		// The one possible failure is that it has just ended.
-		_ = syscall.Kill(-p.cmd.Process.Pid, signal)
-	}
+	// Of one that waits to be started again, too.
+	p.expected = true
+	p.signal(signal)
 	return p.ended
 }
 
+// signal sends a signal to the process's group if it runs. The caller holds mu.
+func (p *Process) signal(signal syscall.Signal) {
+	if p.cmd == nil {
+		return
+	}
+	select {
+	case <-p.ended:
+	default:
+		// The one possible failure is that it has just ended.
+		_ = syscall.Kill(-p.cmd.Process.Pid, signal)
+	}
+}
+
 // LastLog is the end of the process's log, at most 20 lines.
-func (p *Process) LastLog() string {
+func (p *Process) LastLog() string { return lastLines(p.lastLog(), shownLog) }
+
+// lastLog is the end of the process's log, at most 64 KiB.
+func (p *Process) lastLog() []byte {
 	file, err := os.Open(p.Log)
 	if err != nil {
-		return "(no log: " + err.Error() + ")"
+		return []byte("(no log: " + err.Error() + ")")
 	}
 	defer func() { _ = file.Close() }()
 	if info, err := file.Stat(); err == nil && info.Size() > shownLogBytes {
 		if _, err := file.Seek(-shownLogBytes, io.SeekEnd); err != nil {
-			return "(no log: " + err.Error() + ")"
+			return []byte("(no log: " + err.Error() + ")")
 		}
 	}
 	raw, err := io.ReadAll(file)
 	if err != nil {
-		return "(no log: " + err.Error() + ")"
+		return []byte("(no log: " + err.Error() + ")")
 	}
-	return lastLines(raw, shownLog)
+	return raw
 }
 
 // lastLines is the end of a text, at most n lines, without a final line break.
@@ -330,6 +441,20 @@ func (s *supervisor) environ(more []string) []string {
 	return append(env, more...)
 }
 
+// ending is whether stop was called.
+func (s *supervisor) ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+// replace forgets a process that has ended for good, as another takes its name.
+func (s *supervisor) replace(p *Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes = slices.DeleteFunc(s.processes, func(other *Process) bool { return other == p })
+}
+
 // stop ends all processes, the last started first, and returns when they are
 // gone. What needs no grace ends last. It may be called again.
 func (s *supervisor) stop() {
@@ -343,7 +468,7 @@ func (s *supervisor) stop() {
 	ends := make([]<-chan struct{}, len(processes))
 	for i, p := range processes {
 		if !p.abrupt {
-			ends[i] = p.signal(syscall.SIGTERM)
+			ends[i] = p.end(syscall.SIGTERM)
 		}
 	}
 	// One grace for all: what is late may wait for something that has gone.
@@ -361,6 +486,6 @@ func (s *supervisor) stop() {
 		}
 	}
 	for _, p := range processes {
-		<-p.signal(syscall.SIGKILL)
+		<-p.end(syscall.SIGKILL)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,66 @@ func TestStoppingEndsTheStubbornAndTheirChildren(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWhatEndsByItselfIsStartedAgainUnlessItCrashed(t *testing.T) {
+	s := testSupervisor(t)
+	what := shell("exit 1", nil)
+	what.restarts = true
+	p, err := s.start(t.Context(), what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := poll(t.Context(), readyTimeout, func(context.Context) error {
+		if p.Restarts() < 2 {
+			return errors.New("it is not started again")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+	seen := p.Restarts()
+	<-time.After(2 * restartDelay)
+	if p.Running() || p.Restarts() != seen {
+		t.Error("it is started again although it was stopped")
+	}
+	what = shell("echo; echo panic: on purpose; exit 2", nil)
+	what.name, what.restarts = "panics", true
+	if _, err := s.start(t.Context(), what); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-s.failed:
+		if !strings.Contains(err.Error(), "on purpose") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(readyTimeout):
+		t.Fatal("a crash is not reported")
+	}
+}
+
+func TestAProcessSeesItsOwnHostname(t *testing.T) {
+	s := testSupervisor(t)
+	what := shell(`test "$(hostname)" = replica-1 && exec sleep 600`, nil)
+	what.hostname = "replica-1"
+	p, err := s.start(t.Context(), what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = poll(t.Context(), readyTimeout, func(context.Context) error {
+		children, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/comm")
+		if err == nil && strings.TrimSpace(string(children)) != "sleep" {
+			err = errors.New("it is not that far: " + string(children))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	own, err := os.Hostname()
+	if err != nil || own == "replica-1" {
+		t.Errorf("the machine is called %q now, %v", own, err)
 	}
 }

@@ -1,13 +1,9 @@
 package cluster
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -40,11 +36,7 @@ func (e *Environment) Register(ctx context.Context, c *Compute) (entry string, e
 		return "", fmt.Errorf("register %s: %w", c.Name, err)
 	}
 	err = poll(ctx, readyTimeout, func(ctx context.Context) error {
-		text, err := httpGet(ctx, e.Storage.IssuerEndpoint+"/metrics")
-		if err != nil {
-			return err
-		}
-		value, err := metricValue(text, clustersMetric)
+		value, err := e.Storage.Issuer.Metric(ctx, clustersMetric)
 		if err == nil && int(value) != clusters {
 			err = fmt.Errorf("it has %v clusters, its policy file %d", value, clusters)
 		}
@@ -85,19 +77,4 @@ func addClusters(policy, entries []byte) (changed []byte, clusters int, err erro
 		return nil, 0, fmt.Errorf("write the policy: %w", err)
 	}
 	return changed, len(all), nil
-}
-
-// metricValue reads a metric without labels from the Prometheus text format.
-func metricValue(text []byte, name string) (float64, error) {
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				return 0, fmt.Errorf("metric %s: %w", name, err)
-			}
-			return number, nil
-		}
-	}
-	return 0, fmt.Errorf("metric %s is missing", name)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,9 +28,8 @@ type Issuers struct {
 // Replica is one process of an issuer.
 type Replica struct {
 	*Process
-	// Address is host:port of tokens and keys (TLS), Endpoint the http URL of
-	// metrics and health.
-	Address, Endpoint string
+	// Address is host:port of tokens and keys (TLS).
+	Address string
 }
 
 // IssuersConfig says what StartIssuers starts.
@@ -94,7 +92,8 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 		if err != nil {
 			return nil, err
 		}
-		r := &Replica{Address: addresses[0], Endpoint: "http://" + addresses[1]}
+		r := &Replica{Address: addresses[0]}
+		endpoint := "http://" + addresses[1]
 		args := []string{
 			"serve",
 			"--address", r.Address,
@@ -110,7 +109,8 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 		}
 		r.Process, err = e.supervisor.start(ctx, spec{
 			name: fmt.Sprintf("issuer-%d", i+1), path: e.cfg.Binaries.Issuer, args: args,
-			ready: httpOK(r.Endpoint + "/readyz"),
+			endpoint: endpoint,
+			ready:    httpOK(endpoint + "/readyz"),
 		})
 		if err != nil {
 			return nil, err
@@ -156,24 +156,6 @@ func (s *Issuers) writeKey(dir folder) error {
 	s.KeysDir = string(keys)
 	s.FirstKey, err = keys.write("first.pem", signingPEM)
 	return err
-}
-
-// Metric reads a series of the replica's metrics, written as Prometheus prints
-// it: name or name{label="value"}.
-func (r *Replica) Metric(ctx context.Context, series string) (float64, error) {
-	text, err := httpGet(ctx, r.Endpoint+"/metrics")
-	if err != nil {
-		return 0, err
-	}
-	return metricValue(text, series)
-}
-
-// Freeze halts the process with SIGSTOP until Kill: its connections stay open and
-// nothing on them is answered, as when a machine hangs.
-func (p *Process) Freeze() {
-	p.turn.Lock()
-	defer p.turn.Unlock()
-	p.signal(syscall.SIGSTOP)
 }
 
 // StartStorageNode starts the storage cluster alone, with its SDK at that

@@ -53,6 +53,8 @@ type Storage struct {
 
 	// Issuer and Server are the processes.
 	Issuer, Server *Process
+	// Front stands before the issuer, nil if Config asks for none.
+	Front *Front
 }
 
 // StartStorage starts the issuer, which knows no compute cluster yet, and then
@@ -67,7 +69,7 @@ func (e *Environment) StartStorage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts.pick(5)
+	ports, err := freePorts.pick(6)
 	if err != nil {
 		return err
 	}
@@ -95,6 +97,14 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 	}
 	if s.IssuerCAFile, err = dir.write("issuer-ca.pem", ca.pem); err != nil {
 		return err
+	}
+	address := loopback(ports[0])
+	if e.cfg.Front {
+		address = loopback(ports[5])
+		if err := s.startFront(ca, address); err != nil {
+			return err
+		}
+		e.front = s.Front
 	}
 	certPEM, keyPEM, err := ca.server()
 	if err != nil {
@@ -136,10 +146,10 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 		return err
 	}
 	s.Issuer, err = e.supervisor.start(ctx, spec{
-		name: "issuer", path: e.cfg.Binaries.Issuer,
+		name: "issuer", path: e.cfg.Binaries.Issuer, endpoint: s.IssuerEndpoint,
 		args: []string{
 			"serve",
-			"--address", loopback(ports[0]),
+			"--address", address,
 			"--http-endpoint", loopback(ports[1]),
 			"--issuer-url", s.IssuerURL,
 			"--tls-cert-file", certFile,

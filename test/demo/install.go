@@ -74,6 +74,7 @@ func (s *story) installBulkhead(ctx context.Context) error {
 		if err := s.need("Bulkhead is installed and ready in "+name, s.env.Install(ctx, admin.Compute)); err != nil {
 			return err
 		}
+		admin.Layout = admin.Compute.Layout
 	}
 	return nil
 }
