@@ -93,7 +93,7 @@ func (l *leader) lead(ctx context.Context) error {
 			s.publish(ctx, client.CoreV1().ConfigMaps(namespace), namespace, l.driver.name)
 		})
 	}
-	return group.Wait() //nolint:wrapcheck // none of them fails
+	return group.Wait()
 }
 
 // fill makes the caches that the controller works from.

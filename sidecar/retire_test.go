@@ -236,6 +236,7 @@ func TestPreProvisionedContentsHaveASecretOfTheirName(t *testing.T) {
 
 // inTenants is a scene in placement `tenant`.
 func inTenants(t *testing.T) *scene {
+	t.Helper()
 	s := newScene(t)
 	s.layout = tenancy.Layout{Placement: tenancy.InTenant, TokenNamespace: "tokens", Template: "token"}
 	s.namespace(uidOld, nil)

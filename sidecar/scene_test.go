@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -133,7 +135,7 @@ func (m *memoryStore) put(_ context.Context, old, want *corev1.Secret) error {
 	}
 	m.version++
 	want = want.DeepCopy()
-	want.ResourceVersion = fmt.Sprint(m.version)
+	want.ResourceVersion = strconv.Itoa(m.version)
 	want.UID, want.CreationTimestamp = types.UID(fmt.Sprint("secret-", m.version)), metav1.NewTime(m.now())
 	if there != nil {
 		want.UID, want.CreationTimestamp = there.UID, there.CreationTimestamp
@@ -166,7 +168,7 @@ func fence(old, there *corev1.Secret) error {
 	case old == nil && there != nil:
 		return apierrors.NewAlreadyExists(resource, there.Name)
 	case old != nil && (there == nil || there.ResourceVersion != old.ResourceVersion):
-		return apierrors.NewConflict(resource, old.Name, fmt.Errorf("it has changed"))
+		return apierrors.NewConflict(resource, old.Name, errors.New("it has changed"))
 	}
 	return nil
 }

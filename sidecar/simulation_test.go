@@ -45,6 +45,7 @@ type fleet struct {
 
 // newFleet is called in a synctest bubble.
 func newFleet(t *testing.T, namespaces int) *fleet {
+	t.Helper()
 	f := &fleet{scene: &scene{t: t}, start: time.Now(), least: 1}
 	f.build(time.Now)
 	f.issuer.life = simulatedLife
@@ -110,7 +111,7 @@ func (f *fleet) runOut() (n int) {
 
 func TestADayOfTenThousandNamespaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const namespaces, day = 10_000, 24 * time.Hour
+		const namespaces, day = simulatedFleet, 24 * time.Hour
 		f := newFleet(t, namespaces)
 		f.run()
 		defer f.stop()
@@ -139,7 +140,7 @@ func TestADayOfTenThousandNamespaces(t *testing.T) {
 
 func TestARestartWithTenThousandLiveTokensMintsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 10_000)
+		f := newFleet(t, simulatedFleet)
 		f.run()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -244,9 +245,6 @@ func TestAnOutageThatOutlastsTheTokensIsNoHotLoop(t *testing.T) {
 func TestAFirstTokenGoesBeforeRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2_000)
-		f.run()
-		defer f.stop()
-		time.Sleep(15 * time.Minute)
 		var slow atomic.Bool
 		f.minter.accept = func(ctx context.Context, _ string) error {
 			if slow.Load() {
@@ -254,6 +252,9 @@ func TestAFirstTokenGoesBeforeRefreshes(t *testing.T) {
 			}
 			return nil
 		}
+		f.run()
+		defer f.stop()
+		time.Sleep(15 * time.Minute)
 		slow.Store(true)
 		// All are due at once, and each takes two seconds.
 		f.minter.inForce.mu.Lock()

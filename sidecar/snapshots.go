@@ -33,7 +33,7 @@ func (s *references) awaitSnapshots(ctx context.Context, client snapshotclient.I
 		}
 		klog.FromContext(ctx).Error(err, "Cannot tell whether the cluster has snapshots; will try again", "after", again)
 		if !passes(ctx, again) {
-			return ctx.Err() //nolint:wrapcheck // the end of the work, no fault
+			return ctx.Err()
 		}
 	}
 	s.withoutSnapshots.Store(true)
@@ -82,7 +82,7 @@ func (s *references) watchContents(ctx context.Context, client snapshotclient.In
 	s.contents.Store(&indexer)
 	all.start()
 	if !all.synced() {
-		return ctx.Err() //nolint:wrapcheck // the end of the work, no fault
+		return ctx.Err()
 	}
 	s.contentsSynced.Store(true)
 	return nil

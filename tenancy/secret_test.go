@@ -40,7 +40,8 @@ func TestLayoutReadsItsNamesBack(t *testing.T) {
 			t.Errorf("%s: content %q, %v", l.Placement, got, ok)
 		}
 		for _, ref := range []SecretRef{
-			l.RetiredSecret(uidA), l.ContentSecret("x"), {"tokens", "other"}, {"elsewhere", "px-team-a-token"}, {"tokens", "px--token"},
+			l.RetiredSecret(uidA), l.ContentSecret("x"),
+			{"tokens", "other"}, {"elsewhere", "px-team-a-token"}, {"tokens", "px--token"},
 			{"tokens", "px-token"}, {"tokens", "token"},
 		} {
 			if got, ok := l.NamespaceOf(ref); ok {

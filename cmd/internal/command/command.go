@@ -75,11 +75,10 @@ func Version() string {
 	if !ok {
 		return "unknown"
 	}
-	version := info.Main.Version
 	for _, setting := range info.Settings {
 		if setting.Key == "vcs.revision" {
-			version += " " + setting.Value
+			return info.Main.Version + " " + setting.Value
 		}
 	}
-	return version
+	return info.Main.Version
 }

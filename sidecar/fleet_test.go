@@ -1,0 +1,6 @@
+//go:build !race
+
+package sidecar
+
+// simulatedFleet is how many namespaces a simulated day has.
+const simulatedFleet = 10_000
