@@ -2,10 +2,12 @@ package sidecar
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -35,6 +37,10 @@ func (c *controller) reconcileContent(ctx context.Context, k key) (time.Duration
 			return 0, nil // nobody can say whose it is; what is there runs out
 		}
 		tenant = tenantOf(ns)
+	}
+	if len(target.ref.Name) > validation.DNS1123SubdomainMaxLength {
+		return 0, fmt.Errorf("the name of the snapshot content is too long by %d characters for a Secret to be named after it",
+			len(target.ref.Name)-validation.DNS1123SubdomainMaxLength)
 	}
 	target.tenant = tenant
 	target.owner = &metav1.OwnerReference{

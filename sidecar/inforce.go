@@ -30,6 +30,7 @@ type inForce struct {
 	keys    map[string]bool // nil while unknown
 	current string          // policy, empty while unknown
 	next    string          // policy that was seen since, empty if none
+	settles *time.Timer     // makes next current
 }
 
 // key reports whether the key is published, or that is not known.
@@ -54,12 +55,18 @@ func (f *inForce) sawPolicy(p string) {
 	defer f.mu.Unlock()
 	switch p {
 	case "":
+	case f.next:
 	case f.current:
 		f.next = ""
-	case f.next:
+		if f.settles != nil {
+			f.settles.Stop()
+		}
 	default:
+		if f.settles != nil {
+			f.settles.Stop()
+		}
 		f.next = p
-		time.AfterFunc(settleTime, func() { f.settle(p) })
+		f.settles = time.AfterFunc(settleTime, func() { f.settle(p) })
 	}
 }
 
