@@ -10,6 +10,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -35,8 +36,13 @@ func injected[T any](t *testing.T, r reviewer, object, old client.Object) (*T, i
 
 func mutated(t *testing.T, r reviewer, object, old client.Object) (raw []byte, operations int) {
 	t.Helper()
-	req := request(t, object, old, "admin")
-	response := r.mutate(t.Context(), world(t), req)
+	return patched(t, world(t), r, request(t, object, old, "admin"))
+}
+
+// patched is what mutation makes of the object in the request.
+func patched(t *testing.T, l *lookup, r reviewer, req admission.Request) (raw []byte, operations int) {
+	t.Helper()
+	response := r.mutate(t.Context(), l, req)
 	if !response.Allowed {
 		t.Fatalf("refused: %s", response.Result.Message)
 	}

@@ -20,6 +20,9 @@ type lookup struct {
 	// provisioners are the user names under which the driver's own
 	// csi-provisioner makes volumes.
 	provisioners map[string]bool
+	// sidecar is the user name of Bulkhead's own sidecar, which moves references
+	// to retired tokens.
+	sidecar string
 	// cached reads from memory. live asks the API server, only where the cache
 	// has not seen an object that must be there.
 	cached, live client.Reader

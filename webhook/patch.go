@@ -42,6 +42,15 @@ func (p *patch) setEntries(path string, current, entries map[string]string) {
 	}
 }
 
+// removeEntries takes keys out of the map at path, given what it holds now.
+func (p *patch) removeEntries(path string, current map[string]string, keys []string) {
+	for _, k := range keys {
+		if _, ok := current[k]; ok {
+			p.remove(path + "/" + pointer.Replace(k))
+		}
+	}
+}
+
 // pointer escapes a key for a JSON pointer (RFC 6901 §3).
 var pointer = strings.NewReplacer("~", "~0", "/", "~1")
 

@@ -29,6 +29,7 @@ const (
 	testUID     = types.UID("0b1d3a52-5a0c-4f3e-9d2f-0c6f8a1b2c3d")
 	claimUID    = types.UID("7e6f5d4c-3b2a-4190-8877-665544332211")
 	provisioner = "system:serviceaccount:portworx:px-csi"
+	sidecar     = "system:serviceaccount:bulkhead-system:bulkhead-sidecar"
 )
 
 // fakeJudge is a storage cluster on which each tenant, by its namespace, may
@@ -65,7 +66,7 @@ func world(t *testing.T, more ...client.Object) *lookup {
 	return &lookup{
 		drivers: tenancy.DefaultDrivers(),
 		layout:  tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
-		cached:  reader, live: reader, provisioners: map[string]bool{provisioner: true},
+		cached:  reader, live: reader, provisioners: map[string]bool{provisioner: true}, sidecar: sidecar,
 		judge: fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
 	}
 }
@@ -87,6 +88,14 @@ func request(t *testing.T, object, old client.Object, user string) admission.Req
 		r.Operation, r.OldObject = admissionv1.Update, raw(old)
 	}
 	return r
+}
+
+// injectedRequest is the request as the rules see it: after injection.
+func injectedRequest(t *testing.T, l *lookup, r reviewer, object, old client.Object, user string) admission.Request {
+	t.Helper()
+	req := request(t, object, old, user)
+	req.Object.Raw, _ = patched(t, l, r, req)
+	return req
 }
 
 // denied runs all rules for the object and returns the ids of those that refuse it.
@@ -248,7 +257,8 @@ func TestC1_VolumeRules(t *testing.T) {
 		"the provisioner under another volume name":  {pv: volume("a", "new", func(pv *corev1.PersistentVolume) { madeByProvisioner(pv); pv.Name = "mine" }), user: provisioner, more: []client.Object{pending}, want: "BH-C1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := denied(t, world(t, c.more...), volumes, request(t, c.pv, nil, c.user)); got != c.want {
+			l := world(t, c.more...)
+			if got := denied(t, l, volumes, injectedRequest(t, l, volumes, c.pv, nil, c.user)); got != c.want {
 				t.Errorf("denied by %q, want %q", got, c.want)
 			}
 		})
@@ -274,7 +284,7 @@ func TestE5_DenialsTellNothingOfOthers(t *testing.T) {
 	l := world(t)
 	texts := map[string]bool{}
 	for _, pv := range []*corev1.PersistentVolume{volume("b", "vol-a", nil), volume("b", "no-such", nil), volume("nowhere", "vol-a", nil)} {
-		response := volumes.validate(t.Context(), l, request(t, pv, nil, "admin"))
+		response := volumes.validate(t.Context(), l, injectedRequest(t, l, volumes, pv, nil, "admin"))
 		texts[response.Result.Message] = true
 	}
 	if len(texts) != 1 {

@@ -68,6 +68,8 @@ type Config struct {
 	// Provisioners are the ServiceAccounts, "namespace/name", under which the
 	// driver's csi-provisioner runs.
 	Provisioners []string
+	// Sidecar is the ServiceAccount, "namespace/name", of Bulkhead's sidecar.
+	Sidecar string
 	// Certificate serves TLS.
 	Certificate Certificate
 }
@@ -144,10 +146,11 @@ func Run(ctx context.Context, cfg Config) error {
 
 // reviewers by what the API server calls the object.
 var reviewers = map[metav1.GroupKind]reviewer{
-	{Kind: "PersistentVolumeClaim"}:                            claims,
-	{Kind: "PersistentVolume"}:                                 volumes,
-	{Group: storagev1.GroupName, Kind: "StorageClass"}:         storageClasses,
-	{Group: snapshotv1.GroupName, Kind: "VolumeSnapshotClass"}: snapshotClasses,
+	{Kind: "PersistentVolumeClaim"}:                              claims,
+	{Kind: "PersistentVolume"}:                                   volumes,
+	{Group: storagev1.GroupName, Kind: "StorageClass"}:           storageClasses,
+	{Group: snapshotv1.GroupName, Kind: "VolumeSnapshotClass"}:   snapshotClasses,
+	{Group: snapshotv1.GroupName, Kind: "VolumeSnapshotContent"}: contents,
 }
 
 func dispatch(l *lookup, act func(reviewer, context.Context, *lookup, admission.Request) admission.Response) admission.HandlerFunc {
@@ -178,17 +181,30 @@ func newLookup(cfg Config, mgr ctrl.Manager) (*lookup, error) {
 	}
 	provisioners := map[string]bool{}
 	for _, sa := range cfg.Provisioners {
-		namespace, name, ok := strings.Cut(sa, "/")
-		if !ok || namespace == "" || name == "" {
-			return nil, fmt.Errorf("provisioner ServiceAccount %q: want namespace/name", sa)
+		user, err := userOf(sa)
+		if err != nil {
+			return nil, fmt.Errorf("provisioner: %w", err)
 		}
-		provisioners["system:serviceaccount:"+namespace+":"+name] = true
+		provisioners[user] = true
+	}
+	sidecar, err := userOf(cfg.Sidecar)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
 	}
 	return &lookup{
-		drivers: cfg.Drivers, layout: cfg.Layout, provisioners: provisioners,
+		drivers: cfg.Drivers, layout: cfg.Layout, provisioners: provisioners, sidecar: sidecar,
 		cached: mgr.GetClient(), live: mgr.GetAPIReader(),
 		judge: &storageJudge{issuer: issuer, storage: storageClient},
 	}, nil
+}
+
+// userOf is the user name of a ServiceAccount, "namespace/name".
+func userOf(account string) (string, error) {
+	namespace, name, ok := strings.Cut(account, "/")
+	if !ok || namespace == "" || name == "" {
+		return "", fmt.Errorf("ServiceAccount %q: want namespace/name", account)
+	}
+	return "system:serviceaccount:" + namespace + ":" + name, nil
 }
 
 // stripClaim keeps of a cached claim what the rules read.

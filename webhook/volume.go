@@ -13,16 +13,24 @@ import (
 var volumes = resource[corev1.PersistentVolume, *review[corev1.PersistentVolume]]{
 	prepare: asIs[corev1.PersistentVolume],
 	inject:  injectVolume,
-	rules:   []rule[*review[corev1.PersistentVolume]]{ruleC1},
+	rules:   []rule[*review[corev1.PersistentVolume]]{ruleC1, ruleC3},
 }
 
-func injectVolume(_ context.Context, l *lookup, r *review[corev1.PersistentVolume]) (patch, error) {
+func injectVolume(ctx context.Context, l *lookup, r *review[corev1.PersistentVolume]) (patch, error) {
 	pv := r.object
-	if r.old != nil || pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace == "" {
-		return nil, nil // the source of a volume is immutable; rule C1 refuses one that names no claim
+	if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace == "" {
+		return nil, nil // rule C1 refuses a volume that names no claim
 	}
 	namespace := pv.Spec.ClaimRef.Namespace
+	pairs := l.layout.VolumeAnnotations(namespace)
 	var p patch
+	if r.old != nil {
+		// The source of a volume is immutable; its annotations are not.
+		if _, field := l.handle(pv); field != "" {
+			p.putBack(pv.Annotations, r.old.Annotations, pairs)
+		}
+		return p, nil
+	}
 	switch {
 	case pv.Spec.CSI != nil && l.drivers.IsCSI(pv.Spec.CSI.Driver):
 		p.completeSource(pv.Spec.CSI, l.layout.TokenSecret(namespace))
@@ -31,30 +39,36 @@ func injectVolume(_ context.Context, l *lookup, r *review[corev1.PersistentVolum
 	default:
 		return nil, nil
 	}
-	entries := absentPairs(pv.Annotations, l.layout.VolumeAnnotations(namespace))
+	entries := absentPairs(pv.Annotations, pairs)
 	if pv.Spec.PortworxVolume != nil && pv.Annotations[tenancy.ProvisionedBy] != "" {
 		// The in-tree plugin is gone; its CSI driver is the one to delete it.
 		entries[tenancy.ProvisionedBy] = l.drivers.CSI[0]
 	}
-	p.setEntries("/metadata/annotations", pv.Annotations, entries)
-	return p, nil
+	return p, p.attribute(ctx, l, pv.Annotations, entries, namespace)
 }
 
 // completeSource fills in the secret references that are missing or empty.
 func (p *patch) completeSource(source *corev1.CSIPersistentVolumeSource, ref tenancy.SecretRef) {
-	for _, field := range []struct {
-		name    string
-		current *corev1.SecretReference
-	}{
+	for _, field := range secretReferences(source) {
+		if field.current == nil || (field.current.Name == "" && field.current.Namespace == "") {
+			p.set("/spec/csi/"+field.name, secretReference(ref))
+		}
+	}
+}
+
+// namedReference is a secret reference of a csi source, by the name of its field.
+type namedReference struct {
+	name    string
+	current *corev1.SecretReference
+}
+
+func secretReferences(source *corev1.CSIPersistentVolumeSource) []namedReference {
+	return []namedReference{
 		{"controllerExpandSecretRef", source.ControllerExpandSecretRef},
 		{"controllerPublishSecretRef", source.ControllerPublishSecretRef},
 		{"nodeExpandSecretRef", source.NodeExpandSecretRef},
 		{"nodePublishSecretRef", source.NodePublishSecretRef},
 		{"nodeStageSecretRef", source.NodeStageSecretRef},
-	} {
-		if field.current == nil || (field.current.Name == "" && field.current.Namespace == "") {
-			p.set("/spec/csi/"+field.name, secretReference(ref))
-		}
 	}
 }
 

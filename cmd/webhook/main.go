@@ -54,6 +54,8 @@ func main() {
 	f.StringArrayVar(&cfg.Drivers.InTree, "in-tree-plugin", cfg.Drivers.InTree, "name of an in-tree plugin of the storage cluster (repeatable)")
 	f.StringArrayVar(&cfg.Provisioners, "provisioner-service-account", nil,
 		"namespace/name of the ServiceAccount under which the driver's csi-provisioner runs (repeatable)")
+	f.StringVar(&cfg.Sidecar, "sidecar-service-account", "bulkhead-system/bulkhead-sidecar",
+		"namespace/name of the ServiceAccount of Bulkhead's sidecar, which alone moves references to retired tokens")
 	f.StringVar(&caSecret, "ca-secret", "bulkhead-system/bulkhead-webhook-ca", "namespace/name of the Secret that holds the CA; made if missing")
 	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
 	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA")

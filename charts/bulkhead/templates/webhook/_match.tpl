@@ -68,7 +68,39 @@ refuse the call, as failurePolicy is Fail, and so hit other drivers.)
     || object.driver in {{ .Values.drivers.csi | toJson }}
 {{- end }}
 
-{{/* Volumes of our drivers, by a CSI or by the in-tree source. */}}
+{{/* Annotations that changed: a list of keys. */}}
+{{- define "bulkhead.match.annotationsChanged" -}}
+{{ toJson . }}.exists(key,
+      object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])
+{{- end }}
+
+{{/* The annotations that say whose an object is (tenancy/origin.go). */}}
+{{- define "bulkhead.originKeys" -}}
+bulkhead.dev/namespace bulkhead.dev/namespace-uid bulkhead.dev/tenant
+{{- end }}
+
+{{/*
+Snapshot contents of our drivers; of updates those that touch what a rule reads.
+Finalizers of an object on its way out are none of that.
+*/}}
+{{- define "bulkhead.match.volumesnapshotcontent" -}}
+- name: driver-is-ours
+  expression: >-
+    !has(object.spec)
+    || !has(object.spec.driver)
+    || object.spec.driver in {{ .Values.drivers.csi | toJson }}
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE"
+    || object.?spec != oldObject.?spec
+    || {{ include "bulkhead.match.annotationsChanged" (concat (splitList " " (include "bulkhead.originKeys" .)) (list
+      "snapshot.storage.kubernetes.io/deletion-secret-name" "snapshot.storage.kubernetes.io/deletion-secret-namespace")) }}
+{{- end }}
+
+{{/*
+Volumes of our drivers, by a CSI or by the in-tree source; of updates those that
+touch what a rule reads.
+*/}}
 {{- define "bulkhead.match.persistentvolume" -}}
 - name: driver-is-ours
   expression: >-
@@ -76,6 +108,13 @@ refuse the call, as failurePolicy is Fail, and so hit other drivers.)
     || has(object.spec.portworxVolume)
     || (has(object.spec.csi)
     && (!has(object.spec.csi.driver) || object.spec.csi.driver in {{ .Values.drivers.csi | toJson }}))
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE"
+    || object.?spec != oldObject.?spec
+    || {{ include "bulkhead.match.annotationsChanged" (concat (splitList " " (include "bulkhead.originKeys" .)) (list
+      "volume.kubernetes.io/provisioner-deletion-secret-name" "volume.kubernetes.io/provisioner-deletion-secret-namespace"
+      "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace")) }}
 {{- end }}
 
 {{/*
