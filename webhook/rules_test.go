@@ -15,8 +15,10 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -81,9 +83,11 @@ func world(t *testing.T, more ...client.Object) *lookup {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kinds := meta.NewDefaultRESTMapper([]schema.GroupVersion{groupsnapshotv1.SchemeGroupVersion})
+	kinds.Add(groupsnapshotv1.SchemeGroupVersion.WithKind("VolumeGroupSnapshotContent"), meta.RESTScopeRoot)
 	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	return &lookup{
-		drivers: tenancy.DefaultDrivers(), policy: policy, kinds: reader.RESTMapper(), gatekeeper: fakeGatekeeper{},
+		drivers: tenancy.DefaultDrivers(), policy: policy, kinds: kinds, gatekeeper: fakeGatekeeper{},
 		layout: tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
 		cached: reader, live: reader, provisioners: map[string]bool{provisioner: true}, sidecar: sidecar,
 		judge: fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
