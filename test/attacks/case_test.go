@@ -220,10 +220,8 @@ func (c *Case) validateSteps(steps []step) error {
 		return errors.New("one object under test can be refused; make the others by setup")
 	case c.Expect == expectInjected && then == 0:
 		return errors.New("injected with what? say so by `then: holds`")
-	case c.Attack() == (c.Expect == expectAdmitted):
+	case c.Attack() && c.Expect == expectAdmitted, !c.Attack() && c.Expect == expectRefused:
 		return fmt.Errorf("%s does not belong into the folder %s", c.Expect, c.Folder)
-	case !c.Attack() && c.Expect == expectRefused:
-		return errors.New("a friendly case is not refused")
 	}
 	return nil
 }
