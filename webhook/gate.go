@@ -146,7 +146,7 @@ func audit(ctx context.Context, req admission.Request) klog.Logger {
 }
 
 func failed(ctx context.Context, req admission.Request, what string, err error) (admission.Response, string) {
-	if bad := (*badObject)(nil); errors.As(err, &bad) {
+	if bad := (*objectError)(nil); errors.As(err, &bad) {
 		return admission.Errored(http.StatusBadRequest, err), decisionInvalid
 	}
 	audit(ctx, req).Error(err, "Refused an object that could not be judged", "undecided", what)

@@ -88,7 +88,7 @@ func (j *patientJudge) may(ctx context.Context, tenant tenancy.Tenant, handle st
 	})
 	select {
 	case result := <-answer:
-		return result.Err //nolint:wrapcheck // the judge's own error
+		return result.Err
 	case <-ctx.Done():
 		return fmt.Errorf("ask whose a volume is: %w", ctx.Err())
 	}

@@ -11,7 +11,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	segments "k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,7 +66,7 @@ func (l *lookup) get(ctx context.Context, key types.NamespacedName, object clien
 // read takes a kind that is not served, or not cached, as one of which there
 // are no objects.
 func read(ctx context.Context, reader client.Reader, key types.NamespacedName, object client.Object) (found bool, err error) {
-	if key.Name == "" || len(path.IsValidPathSegmentName(key.Name)) > 0 || len(path.IsValidPathSegmentName(key.Namespace)) > 0 {
+	if key.Name == "" || len(segments.IsPathSegmentName(key.Name)) > 0 || len(segments.IsPathSegmentName(key.Namespace)) > 0 {
 		return false, nil // nothing can have that name, whatever a tenant wrote
 	}
 	err = reader.Get(ctx, key, object)

@@ -46,7 +46,7 @@ type resource[T, F any] struct {
 func asIs[T any](_ context.Context, _ *lookup, r *review[T]) (*review[T], error) { return r, nil }
 
 // reviewer is a resource without its types. An error of either method is a
-// *badObject, or means that no decision could be had.
+// *objectError, or means that no decision could be had.
 type reviewer interface {
 	mutate(context.Context, *lookup, admission.Request) (patch, error)
 	validate(context.Context, *lookup, admission.Request) (*verdict, error)
@@ -125,23 +125,23 @@ func undecided(what string) admission.Response {
 		fmt.Errorf("%s could not be decided now, so the object is refused; try again, or see the log of the Bulkhead webhook", what))
 }
 
-// badObject is an object that is not what it says.
-type badObject struct{ err error }
+// objectError says that an object is not what its kind says.
+type objectError struct{ err error }
 
-func (b *badObject) Error() string { return b.err.Error() }
-func (b *badObject) Unwrap() error { return b.err }
+func (e *objectError) Error() string { return e.err.Error() }
+func (e *objectError) Unwrap() error { return e.err }
 
 // decode reads the objects with regard to case, as the API server and the
 // controllers do: a second spelling of a field must not hide the first.
 func decode[T any](req admission.Request) (*review[T], error) {
 	r := &review[T]{namespace: req.Namespace, name: req.Name, user: req.UserInfo, object: new(T)}
 	if err := json.Unmarshal(req.Object.Raw, r.object); err != nil {
-		return nil, &badObject{fmt.Errorf("decode %s: %w", req.Kind.Kind, err)}
+		return nil, &objectError{fmt.Errorf("decode %s: %w", req.Kind.Kind, err)}
 	}
 	if req.Operation == admissionv1.Update {
 		r.old = new(T)
 		if err := json.Unmarshal(req.OldObject.Raw, r.old); err != nil {
-			return nil, &badObject{fmt.Errorf("decode the old %s: %w", req.Kind.Kind, err)}
+			return nil, &objectError{fmt.Errorf("decode the old %s: %w", req.Kind.Kind, err)}
 		}
 	}
 	return r, nil

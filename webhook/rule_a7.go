@@ -22,7 +22,7 @@ var ruleA7 = rule[*claimReview]{id: "BH-A7", check: func(ctx context.Context, l 
 	selector, err := metav1.LabelSelectorAsSelector(r.object.Spec.Selector)
 	if err != nil {
 		// The API server refuses it too, but nothing passes for being unreadable.
-		return []Denial{{Field: "spec.selector", Message: "the selector cannot be read", Mend: "write a valid label selector"}}, nil //nolint:nilerr // the object's fault, not ours
+		return []Denial{{Field: "spec.selector", Message: "the selector cannot be read", Mend: "write a valid label selector"}}, nil
 	}
 	tenant, found, err := l.tenant(ctx, r.namespace)
 	if err != nil || !found {
