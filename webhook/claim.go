@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -45,6 +46,7 @@ func injectClaim(_ context.Context, l *lookup, r *claimReview) (patch, error) {
 		// A later update is not the place to overwrite: rule A5 refuses a change,
 		// and what the update leaves out is put back.
 		entries = absentPairs(r.object.Annotations, pairs)
+		maps.Copy(entries, carriedOver(r.old.Annotations, r.object.Annotations, pairs))
 	}
 	var p patch
 	p.setEntries("/metadata/annotations", r.object.Annotations, entries)
@@ -94,4 +96,11 @@ func changed(current, old map[string]string, key string) bool {
 
 func annotationsOfClaim(claim *corev1.PersistentVolumeClaim) map[string]string {
 	return claim.Annotations
+}
+
+func labelsOfClaim(claim *corev1.PersistentVolumeClaim) map[string]string { return claim.Labels }
+
+func has(m map[string]string, key string) bool {
+	_, ok := m[key]
+	return ok
 }

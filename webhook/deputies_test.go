@@ -95,6 +95,9 @@ func TestStorkIsRefusedOrGetsTheTenantsToken(t *testing.T) {
 	if got := denied(t, l, storkObjects, custom(t, "a", forged, forged)); got != "" {
 		t.Errorf("one from before the install is denied by %q", got)
 	}
+	if got := denied(t, l, storkObjects, custom(t, "a", forged, "{kind: Migration}")); got != "BH-D2" {
+		t.Errorf("a token that comes later is denied by %q, want BH-D2", got)
+	}
 	l.policy.stork = StorkTenant
 	raw, _ := patched(t, l, storkObjects, custom(t, "a", forged, ""))
 	var object metav1.PartialObjectMetadata

@@ -116,6 +116,7 @@ func TestClaimInjection(t *testing.T) {
 			annotate(tenancy.AuthSecretName, "px-b")(c)
 			c.Spec.StorageClassName = nil
 		}), mine},
+		"half of it put back":        {claim(func(c *corev1.PersistentVolumeClaim) { delete(c.Annotations, tenancy.AuthSecretName) }), claim(nil), mine},
 		"put back when left out":     {claim(func(c *corev1.PersistentVolumeClaim) { c.Annotations = nil }), claim(nil), mine},
 		"A5 not hidden on an update": {claim(annotate(tenancy.AuthSecretName, "px-b")), claim(nil), map[string]string{tenancy.AuthSecretName: "px-b", tenancy.AuthSecretNamespace: "tokens"}},
 	} {

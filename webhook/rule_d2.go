@@ -10,10 +10,7 @@ import (
 // whoever it is to the storage cluster, so unless the cluster admin has decided
 // otherwise it does not act at all.
 var ruleD2 = rule[*review[storkObject]]{id: "BH-D2", check: func(_ context.Context, l *lookup, r *review[storkObject]) ([]Denial, error) {
-	if l.policy.stork == StorkRefuse {
-		if r.old != nil {
-			return nil, nil // from before the install; what it acts on is judged below
-		}
+	if l.policy.stork == StorkRefuse && r.old == nil {
 		return []Denial{{
 			Field:   "kind",
 			Message: "Stork would act on the storage with rights that the tenant does not have",

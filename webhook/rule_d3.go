@@ -47,18 +47,12 @@ var ruleD3Claim = rule[*claimReview]{id: "BH-D3", check: func(ctx context.Contex
 // says which it means.
 var ruleD3Stork = rule[*review[storkObject]]{id: "BH-D3", check: func(ctx context.Context, l *lookup, r *review[storkObject]) ([]Denial, error) {
 	var denials []Denial
-	lists := []struct {
-		field   string
-		is, was []string
-	}{
+	lists := []restoreList{
 		{"spec.restoreNamespaces", r.object.Spec.RestoreNamespaces, oldOf(r, func(o *storkObject) []string { return o.Spec.RestoreNamespaces })},
 		{"spec.template.spec.restoreNamespaces", r.object.Spec.Template.Spec.RestoreNamespaces, oldOf(r, func(o *storkObject) []string { return o.Spec.Template.Spec.RestoreNamespaces })},
 	}
 	for _, key := range storkRestoreInto {
-		lists = append(lists, struct {
-			field   string
-			is, was []string
-		}{
+		lists = append(lists, restoreList{
 			"metadata.annotations[" + key + "]", entriesOf(r.object.Annotations[key]),
 			oldOf(r, func(o *storkObject) []string { return entriesOf(o.Annotations[key]) }),
 		})
@@ -84,6 +78,13 @@ var ruleD3Stork = rule[*review[storkObject]]{id: "BH-D3", check: func(ctx contex
 	}
 	return denials, nil
 }}
+
+// restoreList is a field that opens a snapshot to namespaces, and what it said
+// before an update.
+type restoreList struct {
+	field   string
+	is, was []string
+}
 
 func entriesOf(list string) []string {
 	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' })
