@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -142,6 +143,14 @@ func (s *scene) prepare(ctx context.Context, t step) error {
 		return err
 	}
 	_, err = resource.Create(ctx, t.object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	if t.setup == beforeInstall && err != nil && len(refusalOf(err).rules) > 0 {
+		// The API server may not have heard yet that something is out of force.
+		last := eventually(ctx, func(ctx context.Context) (bool, error) {
+			_, err = resource.Create(ctx, t.object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+			return err == nil || len(refusalOf(err).rules) == 0, nil
+		})
+		err = errors.Join(last, err)
+	}
 	if err != nil {
 		return fmt.Errorf("setup: %s makes %s: %w", t.setup, what, err)
 	}

@@ -85,7 +85,7 @@ func TestCorpus(t *testing.T) {
 			}
 			t.Logf("%d cases in %v", len(performances), time.Since(began).Round(time.Second))
 			for _, p := range performances {
-				t.Run(p.Case.String(), func(t *testing.T) {
+				t.Run(p.String(), func(t *testing.T) {
 					if p.failure != nil {
 						t.Errorf("%s: %s; but %v", p.Case, p.Why, p.failure)
 					}
