@@ -1,6 +1,9 @@
 package webhook
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Rule is what people may know of a rule without reading it.
 type Rule struct {
@@ -11,7 +14,7 @@ type Rule struct {
 }
 
 // Anchor is where the rule is explained, in docs/rules.md.
-func (r Rule) Anchor() string { return "#" + r.ID }
+func (r Rule) Anchor() string { return "#" + strings.ToLower(r.ID) }
 
 // Rules are all rules, sorted by id. The checks are in the files of that name.
 func Rules() []Rule { return slices.Clone(catalog) }
