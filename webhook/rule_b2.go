@@ -30,6 +30,8 @@ func judgeContent(ctx context.Context, l *lookup, r *contentReview) ([]Denial, e
 	if known, err := r.provisioned(ctx); err != nil || known {
 		return denials, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout) // for all handles of a group together
+	defer cancel()
 	for _, h := range r.handles {
 		may, err := l.mayUse(ctx, r.namespace, h.handle, storage.Read)
 		if err != nil {

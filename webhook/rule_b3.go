@@ -6,7 +6,7 @@ import "context"
 // The snapshotter would use any Secret that the annotations name.
 var ruleB3 = rule[*contentReview]{id: "BH-B3", check: judgeDeletion}
 
-func judgeDeletion(_ context.Context, l *lookup, r *contentReview) ([]Denial, error) {
+func judgeDeletion(ctx context.Context, l *lookup, r *contentReview) ([]Denial, error) {
 	switch {
 	case !r.ours:
 		return nil, nil
@@ -15,5 +15,5 @@ func judgeDeletion(_ context.Context, l *lookup, r *contentReview) ([]Denial, er
 	case r.user == l.sidecar:
 		return nil, nil
 	}
-	return changedReferences(r.annotations, r.old, r.pairs), nil
+	return l.changedReferences(ctx, r.annotations, r.old, r.pairs, r.namespace)
 }
