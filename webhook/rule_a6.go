@@ -2,9 +2,10 @@ package webhook
 
 import "context"
 
-// ruleA6: a claim binds to a volume of ours only if that is kept for it. This
-// holds for claims of any class, and for whoever sets the name: the binder does
-// so too, and it picks what fits by size and class.
+// ruleA6: a claim names a volume of ours only if that is kept for it. This holds
+// for claims of any class. The binder, which picks what fits by size and class,
+// is not sent here: it writes the claim into the volume first, which rule C4
+// judges.
 var ruleA6 = rule[*claimReview]{id: "BH-A6", check: func(ctx context.Context, l *lookup, r *claimReview) ([]Denial, error) {
 	name := r.object.Spec.VolumeName
 	if name == "" || (r.old != nil && r.old.Spec.VolumeName == name) {

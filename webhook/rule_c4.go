@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,25 +18,29 @@ var ruleC4 = rule[*review[corev1.PersistentVolume]]{id: "BH-C4", check: func(ctx
 		return nil, nil
 	}
 	was, is := r.old.Spec.ClaimRef, r.object.Spec.ClaimRef
-	switch {
-	case was == nil && is == nil:
-		return nil, nil
-	case is == nil || is.Namespace == "" || is.Name == "":
-		if was != nil && *was == valueOfRef(is) {
+	if is == nil || is.Namespace == "" || is.Name == "" {
+		if reflect.DeepEqual(was, is) {
 			return nil, nil
 		}
 		return []Denial{unclaimed}, nil
-	case was != nil && is.Namespace == was.Namespace && is.Name == was.Name && (is.UID == was.UID || was.UID == ""):
-		return nil, nil // at most the binder has filled in the uid of that very claim
 	}
 	var same bool
 	var err error
-	if was == nil || was.Namespace == "" {
+	switch {
+	case was == nil || was.Namespace == "":
 		// From before the install: the storage cluster knows whose it is.
 		handle, _ := l.handle(r.object)
 		same, err = l.mayUse(ctx, is.Namespace, handle, storage.Write)
-	} else {
+	case is.Namespace != was.Namespace || is.Name != was.Name || (is.UID != was.UID && was.UID != ""):
 		same, err = l.staysWith(ctx, r.old, is.Namespace)
+	case is.UID != was.UID:
+		// The binder fills in the uid of that very claim, if the volume has not
+		// been left over by another namespace of the name.
+		var tenant tenancy.Tenant
+		tenant, same, err = l.tenant(ctx, is.Namespace)
+		same = same && !strange(r.old.Annotations, tenant)
+	default:
+		same = true
 	}
 	if err != nil || same {
 		return nil, err
@@ -66,11 +71,4 @@ func (l *lookup) staysWith(ctx context.Context, pv *corev1.PersistentVolume, nam
 	// The namespace may have been made again since.
 	handle, _ := l.handle(pv)
 	return l.mayUse(ctx, namespace, handle, storage.Write)
-}
-
-func valueOfRef(ref *corev1.ObjectReference) corev1.ObjectReference {
-	if ref == nil {
-		return corev1.ObjectReference{}
-	}
-	return *ref
 }

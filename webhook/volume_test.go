@@ -47,6 +47,8 @@ func TestC4_AVolumeStaysWithItsTenant(t *testing.T) {
 		"C4 given to another tenant":                     {complete(to("b", "claim", "")), complete(), "BH-C4"},
 		"C4 given to a namespace that is not":            {complete(to("nowhere", "claim", "")), complete(), "BH-C4"},
 		"C4 offered to a namespace made again":           {complete(reborn, to("a", "claim", "")), complete(reborn, to("a", "claim", "1")), "BH-C4"},
+		"C4 bound by a namespace made again":             {complete(reborn, to("a", "claim", "2")), complete(reborn, to("a", "claim", "")), "BH-C4"},
+		"bound, from before the install":                 {complete(plain, to("a", "claim", "2")), complete(plain, to("a", "claim", "")), ""},
 		"C4 given away by a namespace that is gone":      {complete(plain, to("b", "claim", "")), complete(plain, to("gone", "claim", "1")), "BH-C4"},
 		"unclaimed from before the install, to its own":  {complete(plain), complete(plain, nobody), ""},
 		"C4 unclaimed from before the install, to other": {complete(plain, to("b", "claim", "")), complete(plain, nobody), "BH-C4"},

@@ -177,6 +177,9 @@ would not be converted to a version that is not served.
 {{/*
 All new claims. Of updates: what a rule reads as long as the claim lives, and
 every annotation and label until it is bound, since the driver reads them all.
+Not what Kubernetes itself writes to provision and bind, so that claims of every
+driver go on while we are away: those annotations mean nothing to the driver, and
+the binder writes a claim into a volume of ours first, which is guarded there.
 */}}
 {{- define "bulkhead.match.persistentvolumeclaims" -}}
 - name: new-or-changed
@@ -185,7 +188,8 @@ every annotation and label until it is bound, since the driver reads them all.
     || !has(object.spec)
     || !has(oldObject.spec)
     || object.spec.?storageClassName != oldObject.spec.?storageClassName
-    || object.spec.?volumeName != oldObject.spec.?volumeName
+    || (object.spec.?volumeName != oldObject.spec.?volumeName
+    && !(request.userInfo.username in ["system:serviceaccount:kube-system:persistent-volume-binder", "system:kube-controller-manager"]))
     || object.spec.?volumeAttributesClassName != oldObject.spec.?volumeAttributesClassName
     || object.spec.?dataSource != oldObject.spec.?dataSource
     || object.spec.?dataSourceRef != oldObject.spec.?dataSourceRef
@@ -195,7 +199,11 @@ every annotation and label until it is bound, since the driver reads them all.
       "stork.libopenstorage.org/snapshot-source-namespace" "stork/snapshot-source-namespace") }}
     || (oldObject.spec.?volumeName.orValue("") == ""
     && (object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})
-    || object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})))
+    || object.metadata.?annotations.orValue({}).exists(key,
+      !key.startsWith("volume.kubernetes.io/")
+      && !key.startsWith("pv.kubernetes.io/")
+      && key != "volume.beta.kubernetes.io/storage-provisioner"
+      && object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])))
 {{- end }}
 
 {{/* Pods with an inline volume of ours. The volumes of a Pod are immutable. */}}
