@@ -154,11 +154,15 @@ func (s *scene) prepare(ctx context.Context, t step) error {
 	if err != nil {
 		return fmt.Errorf("setup: %s makes %s: %w", t.setup, what, err)
 	}
-	if t.until == nil {
-		return nil
+	if t.until != nil {
+		if err := s.waitFor(ctx, t.setup, t.object, t.until); err != nil {
+			return fmt.Errorf("setup: %s: %w", what, err)
+		}
 	}
-	if err := s.waitFor(ctx, t.setup, t.object, t.until); err != nil {
-		return fmt.Errorf("setup: %s: %w", what, err)
+	if t.deleted {
+		if err := resource.Delete(ctx, t.object.GetName(), metav1.DeleteOptions{}); err != nil {
+			return fmt.Errorf("setup: delete %s: %w", what, err)
+		}
 	}
 	return nil
 }

@@ -86,6 +86,8 @@ type step struct {
 	setup string
 	// until is what a setup object holds before the case goes on.
 	until map[string]any
+	// deleted is set if the setup object is deleted then; a finalizer keeps it.
+	deleted bool
 	// patch is a JSON patch of the object.
 	patch []any
 	// then is what is true of the object in the end: thenHolds or thenGone.
@@ -275,8 +277,9 @@ func parseStep(document []byte) (s step, err error) {
 			s.setup, ok = v.(string)
 			return ok && (s.setup == beforeInstall || slices.Contains(people, s.setup))
 		},
-		"until": func(v any) (ok bool) { s.until, ok = v.(map[string]any); return ok },
-		"patch": func(v any) (ok bool) { s.patch, ok = v.([]any); return ok },
+		"until":   func(v any) (ok bool) { s.until, ok = v.(map[string]any); return ok },
+		"deleted": func(v any) (ok bool) { s.deleted, ok = v.(bool); return ok },
+		"patch":   func(v any) (ok bool) { s.patch, ok = v.([]any); return ok },
 		"then": func(v any) (ok bool) {
 			s.then, ok = v.(string)
 			return ok && (s.then == thenHolds || s.then == thenGone)
@@ -292,7 +295,7 @@ func parseStep(document []byte) (s step, err error) {
 	switch {
 	case s.object.GetName() == "":
 		return s, errors.New("the object has no name")
-	case s.setup != "" && s.then != "", s.until != nil && s.setup == "":
+	case s.setup != "" && s.then != "", (s.until != nil || s.deleted) && s.setup == "":
 		return s, errors.New("it is setup, under test, or what holds then")
 	}
 	return s, nil
