@@ -4,7 +4,7 @@ import (
 	"context"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
-	"k8s.io/apimachinery/pkg/types"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -17,53 +17,67 @@ var contents = resource[snapshotv1.VolumeSnapshotContent, *contentReview]{
 	rules:   []rule[*contentReview]{ruleB2, ruleB3, ruleB5},
 }
 
-// contentReview is a content of a snapshot or of a group of them: the two are
-// guarded alike.
+// contentState is a content of a snapshot or of a group of them, as it is or as
+// it was before an update: the two kinds are guarded alike.
+type contentState struct {
+	driver      string
+	ref         corev1.ObjectReference
+	annotations map[string]string
+	handles     []enteringHandle
+}
+
+// contentReview is what a request makes of a content.
 type contentReview struct {
+	contentState
+
+	// was is nil where the content becomes ours by this request: by being made,
+	// or by its driver, which can be changed.
+	was *contentState
 	// ours is whether one of our drivers made it.
 	ours bool
-	// enters is whether it becomes ours by this request. The driver of a content
-	// can be changed.
-	enters bool
-	// namespace and name are those of the snapshot that it is for, before the
-	// update in wasFor. refField is the field that says so.
-	namespace string
-	wasFor    types.NamespacedName
-	isFor     types.NamespacedName
-	refField  string
-	// handles are those that this request brings, by field.
-	handles []enteringHandle
+	// refField is the field that names the snapshot.
+	refField string
+	// entering are the handles that this request brings.
+	entering []enteringHandle
 	// provisioned is whether the handle is known to be the tenant's.
 	provisioned func(context.Context) (bool, error)
-	// annotations and those before the update, and what belongs there.
-	annotations, old map[string]string
-	pairs            []tenancy.Pair
-	user             string
+	// pairs are the annotations that belong there.
+	pairs []tenancy.Pair
+	user  string
 }
 
 // enteringHandle is the name of a volume or snapshot on the storage cluster,
-// which may be an id or a name.
+// which may be an id or a name, and the field that brings it.
 type enteringHandle struct{ field, handle string }
 
-func reviewContent(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotContent]) (*contentReview, error) {
-	ref := r.object.Spec.VolumeSnapshotRef
-	c := &contentReview{
-		ours: l.drivers.IsCSI(r.object.Spec.Driver), enters: r.old == nil || !l.drivers.IsCSI(r.old.Spec.Driver),
-		namespace: ref.Namespace, isFor: types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, refField: "spec.volumeSnapshotRef",
-		provisioned: func(ctx context.Context) (bool, error) { return l.snapshotted(ctx, r.object) },
-		annotations: r.object.Annotations, pairs: l.layout.ContentAnnotations(ref.Namespace), user: r.user.Username,
-	}
+func newContentReview(l *lookup, user string, is contentState, was *contentState) *contentReview {
+	r := &contentReview{contentState: is, ours: l.drivers.IsCSI(is.driver), user: user}
 	var known []string
-	if r.old != nil {
-		c.old = r.old.Annotations
-		c.wasFor = types.NamespacedName{Namespace: r.old.Spec.VolumeSnapshotRef.Namespace, Name: r.old.Spec.VolumeSnapshotRef.Name}
-		if !c.enters {
-			for _, h := range handlesOf(r.old) {
-				known = append(known, h.handle)
-			}
+	if was != nil && l.drivers.IsCSI(was.driver) {
+		r.was = was
+		for _, h := range was.handles {
+			known = append(known, h.handle)
 		}
 	}
-	c.handles = newHandles(handlesOf(r.object), known)
+	r.entering = newHandles(is.handles, known)
+	return r
+}
+
+// before are the annotations before the update, none where the content enters.
+func (r *contentReview) before() map[string]string {
+	if r.was == nil {
+		return nil
+	}
+	return r.was.annotations
+}
+
+func reviewContent(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotContent]) (*contentReview, error) {
+	state := func(c *snapshotv1.VolumeSnapshotContent) *contentState {
+		return &contentState{c.Spec.Driver, c.Spec.VolumeSnapshotRef, c.Annotations, handlesOf(c)}
+	}
+	c := newContentReview(l, r.user.Username, *state(r.object), oldOf(r, state))
+	c.refField, c.pairs = "spec.volumeSnapshotRef", l.layout.ContentAnnotations(c.ref.Namespace)
+	c.provisioned = func(ctx context.Context) (bool, error) { return l.snapshotted(ctx, r.object) }
 	return c, nil
 }
 
@@ -85,13 +99,13 @@ func injectContent(ctx context.Context, l *lookup, r *contentReview) (patch, err
 		return nil, nil
 	}
 	var p patch
-	if !r.enters {
-		p.putBack(r.annotations, r.old, r.pairs)
+	if r.was != nil {
+		p.putBack(r.annotations, r.was.annotations, r.pairs)
 		return p, nil
 	}
 	pairs := r.pairs
-	if r.namespace == "" {
+	if r.ref.Namespace == "" {
 		pairs = nil // the API server refuses a content that names no snapshot
 	}
-	return p, p.attribute(ctx, l, r.annotations, absentPairs(r.annotations, pairs), r.namespace)
+	return p, p.attribute(ctx, l, r.annotations, absentPairs(r.annotations, pairs), r.ref.Namespace)
 }

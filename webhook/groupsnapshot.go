@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	groupsnapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // groupSnapshotClasses of our drivers get the token of the group's namespace.
@@ -43,24 +42,12 @@ var groupContents = resource[groupsnapshotv1.VolumeGroupSnapshotContent, *conten
 }
 
 func reviewGroupContent(_ context.Context, l *lookup, r *review[groupsnapshotv1.VolumeGroupSnapshotContent]) (*contentReview, error) {
-	ref := r.object.Spec.VolumeGroupSnapshotRef
-	c := &contentReview{
-		ours: l.drivers.IsCSI(r.object.Spec.Driver), enters: r.old == nil || !l.drivers.IsCSI(r.old.Spec.Driver),
-		namespace: ref.Namespace, isFor: types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, refField: "spec.volumeGroupSnapshotRef",
-		provisioned: func(context.Context) (bool, error) { return false, nil },
-		annotations: r.object.Annotations, pairs: l.layout.GroupContentAnnotations(ref.Namespace), user: r.user.Username,
+	state := func(c *groupsnapshotv1.VolumeGroupSnapshotContent) *contentState {
+		return &contentState{c.Spec.Driver, c.Spec.VolumeGroupSnapshotRef, c.Annotations, groupHandlesOf(c)}
 	}
-	var known []string
-	if r.old != nil {
-		c.old = r.old.Annotations
-		c.wasFor = types.NamespacedName{Namespace: r.old.Spec.VolumeGroupSnapshotRef.Namespace, Name: r.old.Spec.VolumeGroupSnapshotRef.Name}
-		if !c.enters {
-			for _, h := range groupHandlesOf(r.old) {
-				known = append(known, h.handle)
-			}
-		}
-	}
-	c.handles = newHandles(groupHandlesOf(r.object), known)
+	c := newContentReview(l, r.user.Username, *state(r.object), oldOf(r, state))
+	c.refField, c.pairs = "spec.volumeGroupSnapshotRef", l.layout.GroupContentAnnotations(c.ref.Namespace)
+	c.provisioned = func(context.Context) (bool, error) { return false, nil }
 	return c, nil
 }
 

@@ -17,14 +17,14 @@ func judgeContent(ctx context.Context, l *lookup, r *contentReview) ([]Denial, e
 		return nil, nil
 	}
 	var denials []Denial
-	if !r.enters && r.isFor != r.wasFor {
+	if r.was != nil && (r.ref.Namespace != r.was.ref.Namespace || r.ref.Name != r.was.ref.Name) {
 		denials = append(denials, Denial{
 			Field:   r.refField,
 			Message: "a content stays with the snapshot that it was made for",
 			Mend:    "make another content",
 		})
 	}
-	if len(r.handles) == 0 || (!r.enters && l.provisioners[r.user]) {
+	if len(r.entering) == 0 || (r.was != nil && l.provisioners[r.user]) {
 		return denials, nil // the driver's own sidecar tells what the driver made
 	}
 	if known, err := r.provisioned(ctx); err != nil || known {
@@ -32,8 +32,8 @@ func judgeContent(ctx context.Context, l *lookup, r *contentReview) ([]Denial, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout) // for all handles of a group together
 	defer cancel()
-	for _, h := range r.handles {
-		may, err := l.mayUse(ctx, r.namespace, h.handle, storage.Read)
+	for _, h := range r.entering {
+		may, err := l.mayUse(ctx, r.ref.Namespace, h.handle, storage.Read)
 		if err != nil {
 			return denials, err
 		}

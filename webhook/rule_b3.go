@@ -10,10 +10,10 @@ func judgeDeletion(ctx context.Context, l *lookup, r *contentReview) ([]Denial, 
 	switch {
 	case !r.ours:
 		return nil, nil
-	case r.enters:
+	case r.was == nil:
 		return foreignReferences(r.annotations, r.pairs), nil
 	case r.user == l.sidecar:
 		return nil, nil
 	}
-	return l.changedReferences(ctx, r.annotations, r.old, r.pairs, r.namespace)
+	return l.changedReferences(ctx, r.annotations, r.was.annotations, r.pairs, r.ref.Namespace)
 }

@@ -9,11 +9,7 @@ const allowModeChange = "snapshot.storage.kubernetes.io/allow-volume-mode-change
 
 // ruleB5: the mode of a volume does not change on restore.
 var ruleB5 = rule[*contentReview]{id: "BH-B5", check: func(_ context.Context, _ *lookup, r *contentReview) ([]Denial, error) {
-	old := r.old
-	if r.enters {
-		old = nil
-	}
-	if !r.ours || !changed(r.annotations, old, allowModeChange) || r.annotations[allowModeChange] == "false" {
+	if !r.ours || !changed(r.annotations, r.before(), allowModeChange) || r.annotations[allowModeChange] == "false" {
 		return nil, nil
 	}
 	return []Denial{{
