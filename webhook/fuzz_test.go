@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -167,37 +164,6 @@ func FuzzBytes(f *testing.F) {
 			}
 		}
 	})
-}
-
-// The API server waits for the answer. The best of many runs is taken, as the
-// machine may be busy.
-func TestNoObjectTakesTenMilliseconds(t *testing.T) {
-	l := world(t)
-	huge := claim(nil)
-	for i := range 2000 {
-		huge.Annotations[fmt.Sprintf("team.example/%d", i)] = strings.Repeat("x", 100)
-	}
-	raw, err := json.Marshal(huge)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, object := range append(seeds(), raw) {
-		for _, k := range handledKinds() {
-			req := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-				Kind: metav1.GroupVersionKind{Group: k.Group, Kind: k.Kind}, Operation: admissionv1.Create, Namespace: "a",
-				Object: runtime.RawExtension{Raw: object},
-			}}
-			best := time.Hour
-			for range 5 {
-				began := time.Now()
-				admit(t, l, req)
-				best = min(best, time.Since(began))
-			}
-			if best > 10*time.Millisecond {
-				t.Errorf("%s: %v for %.100s", k, best, object)
-			}
-		}
-	}
 }
 
 // A newer API server knows fields that we do not: a patch touches only what it
