@@ -9,6 +9,12 @@ const (
 	InTreePlugin = "kubernetes.io/portworx-volume"
 )
 
+// KnownNames are all names under which the driver has been installed: those of
+// today and of the first CSI releases.
+func KnownNames() []string {
+	return []string{CSIDriver, InTreePlugin, "pxd.openstorage.org", "com.openstorage.pxd"}
+}
+
 // Drivers are the provisioner names whose volumes live on the storage cluster.
 type Drivers struct {
 	// CSI are names of CSI drivers, the first of which the in-tree plugin is

@@ -29,6 +29,12 @@ const (
 	SnapshotterListSecretName      = "csi.storage.k8s.io/snapshotter-list-secret-name"
 	SnapshotterListSecretNamespace = "csi.storage.k8s.io/snapshotter-list-secret-namespace"
 
+	// GroupSnapshotterSecretName and GroupSnapshotterSecretNamespace in a
+	// VolumeGroupSnapshotClass are used to make and delete groups of snapshots
+	// (external-snapshotter, pkg/utils).
+	GroupSnapshotterSecretName      = "csi.storage.k8s.io/group-snapshotter-secret-name"
+	GroupSnapshotterSecretNamespace = "csi.storage.k8s.io/group-snapshotter-secret-namespace"
+
 	// DeletionSecretName and DeletionSecretNamespace on a PV are what the
 	// external-provisioner deletes the volume with. They are mutable, unlike
 	// the secret references in the PV's spec.
@@ -44,6 +50,11 @@ const (
 	// VolumeSnapshotContent are what the snapshot is deleted with.
 	SnapshotDeletionSecretName      = "snapshot.storage.kubernetes.io/deletion-secret-name"
 	SnapshotDeletionSecretNamespace = "snapshot.storage.kubernetes.io/deletion-secret-namespace"
+
+	// GroupDeletionSecretName and GroupDeletionSecretNamespace on a
+	// VolumeGroupSnapshotContent are what the group is deleted with.
+	GroupDeletionSecretName      = "groupsnapshot.storage.kubernetes.io/deletion-secret-name"
+	GroupDeletionSecretNamespace = "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
 
 	// ProvisionedBy on a PV names the provisioner that may delete its volume.
 	ProvisionedBy = "pv.kubernetes.io/provisioned-by"
@@ -88,6 +99,12 @@ func (l Layout) SnapshotClassParameters() []Pair {
 	}
 }
 
+// GroupSnapshotClassParameters are the parameters that a
+// VolumeGroupSnapshotClass of one of our drivers needs.
+func (l Layout) GroupSnapshotClassParameters() []Pair {
+	return []Pair{{GroupSnapshotterSecretName, GroupSnapshotterSecretNamespace, l.GroupSnapshotTemplate()}}
+}
+
 // ClaimAnnotations are the annotations of a claim in the given namespace.
 func (l Layout) ClaimAnnotations(namespace string) []Pair {
 	return []Pair{{AuthSecretName, AuthSecretNamespace, l.TokenSecret(namespace)}}
@@ -109,6 +126,12 @@ func (l Layout) ContentAnnotations(namespace string) []Pair {
 	return []Pair{{SnapshotDeletionSecretName, SnapshotDeletionSecretNamespace, l.TokenSecret(namespace)}}
 }
 
+// GroupContentAnnotations are the annotations of a VolumeGroupSnapshotContent
+// whose group snapshot is in the given namespace.
+func (l Layout) GroupContentAnnotations(namespace string) []Pair {
+	return []Pair{{GroupDeletionSecretName, GroupDeletionSecretNamespace, l.TokenSecret(namespace)}}
+}
+
 // NamesSecret reports whether a class parameter names a Secret for some CSI
 // call or for the in-tree plugin, in the spelling of today or a deprecated one.
 // The in-tree translation matches without regard to case, so this does too.
@@ -120,4 +143,15 @@ func NamesSecret(parameter string) bool {
 	csi := strings.HasPrefix(key, "csi") // csi.storage.k8s.io/… and csiProvisioner…
 	return csi && (strings.HasSuffix(key, "secret-name") || strings.HasSuffix(key, "secret-namespace") ||
 		strings.HasSuffix(key, "secretname") || strings.HasSuffix(key, "secretnamespace"))
+}
+
+// NamesSecretOfACall reports whether a class parameter names a Secret for some
+// CSI call alone, not the default of all.
+func NamesSecretOfACall(parameter string) bool {
+	switch key := strings.ToLower(parameter); key {
+	case AuthSecretName, AuthSecretNamespace, CSISecretName, CSISecretNamespace:
+		return false
+	default:
+		return NamesSecret(key)
+	}
 }

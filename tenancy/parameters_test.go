@@ -55,17 +55,20 @@ func TestEveryKeyOfTheDriversParserIsClassed(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	for key, want := range map[string]KeyClass{
-		"parent":                                  Forbidden,
-		"csi.openstorage.org/snapshot-type":       Forbidden,
-		"csi.storage.k8s.io/pvc/namespace":        Forbidden,
-		"px/secret-name":                          Forbidden,
-		"px/snapshot-source-pvc":                  Forbidden,
-		"repl":                                    Tunable,
-		AuthSecretName:                            Managed,
-		AuthSecretNamespace:                       Managed,
-		"Parent":                                  Unread, // the driver matches case-sensitively
-		"app.kubernetes.io/name":                  Unread,
+		"parent":                            Forbidden,
+		"csi.openstorage.org/snapshot-type": Forbidden,
+		"csi.storage.k8s.io/pvc/namespace":  Forbidden,
+		"px/secret-name":                    Forbidden,
+		"px/snapshot-source-pvc":            Forbidden,
+		"repl":                              Tunable,
+		AuthSecretName:                      Managed,
+		AuthSecretNamespace:                 Managed,
+		"Parent":                            Unread, // the driver matches case-sensitively
+		"app.kubernetes.io/name":            Unread,
+		// The chart does not send updates of what Kubernetes itself writes.
 		"volume.kubernetes.io/selected-node":      Unread,
+		"volume.kubernetes.io/parent":             Unread,
+		"pv.kubernetes.io/parent":                 Unread,
 		"px.dev/parent":                           Unread,
 		"pv.kubernetes.io/bind-completed":         Unread,
 		"volume.beta.kubernetes.io/storage-class": Unread,

@@ -131,5 +131,11 @@ func (l Layout) ClaimTemplate() SecretRef { return l.TokenSecret("${pvc.namespac
 // SnapshotTemplate is TokenSecret as the external-snapshotter resolves it.
 func (l Layout) SnapshotTemplate() SecretRef { return l.TokenSecret("${volumesnapshot.namespace}") }
 
+// GroupSnapshotTemplate is TokenSecret as the external-snapshotter resolves it
+// for a group.
+func (l Layout) GroupSnapshotTemplate() SecretRef {
+	return l.TokenSecret("${volumegroupsnapshot.namespace}")
+}
+
 // ContentTemplate is ContentSecret as the external-snapshotter resolves it.
 func (l Layout) ContentTemplate() SecretRef { return l.ContentSecret("${volumesnapshotcontent.name}") }

@@ -94,3 +94,25 @@ func TestClassParametersUseTheFewestKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupsOfSnapshotsUseTheTokenOfTheirNamespace(t *testing.T) {
+	l := Layout{TokenNamespace: "tokens", Template: "px-${namespace}"}
+	for key, want := range map[string]string{
+		GroupSnapshotterSecretName: "px-${volumegroupsnapshot.namespace}", GroupSnapshotterSecretNamespace: "tokens",
+	} {
+		if got := l.GroupSnapshotClassParameters()[0].Values()[key]; got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+		if !NamesSecret(key) || !NamesSecretOfACall(key) {
+			t.Errorf("%s is not known to name a Secret of a call", key)
+		}
+	}
+	if got := l.GroupContentAnnotations("a")[0].Values()[GroupDeletionSecretName]; got != "px-a" {
+		t.Errorf("the deletion Secret is %q", got)
+	}
+	for _, key := range []string{CSISecretName, AuthSecretNamespace, "OpenStorage.io/auth-secret-name", "secret_name"} {
+		if NamesSecretOfACall(key) {
+			t.Errorf("%s is taken for the Secret of one call", key)
+		}
+	}
+}

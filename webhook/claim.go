@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -11,7 +12,9 @@ import (
 var claims = resource[corev1.PersistentVolumeClaim, *claimReview]{
 	prepare: reviewClaim,
 	inject:  injectClaim,
-	rules:   []rule[*claimReview]{ruleA1, ruleA4, ruleA5},
+	rules: []rule[*claimReview]{
+		ruleA1, ruleA2, ruleA3, ruleA4, ruleA5, ruleA6, ruleA7, ruleA8, ruleA9Claim, ruleA10, ruleD3Claim,
+	},
 }
 
 // claimReview is a claim and whose it is.
@@ -26,7 +29,7 @@ type claimReview struct {
 }
 
 func reviewClaim(ctx context.Context, l *lookup, r *review[corev1.PersistentVolumeClaim]) (*claimReview, error) {
-	ours, err := l.ownsClaim(ctx, r.object)
+	ours, err := l.ownsClass(ctx, className(r.object))
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +46,61 @@ func injectClaim(_ context.Context, l *lookup, r *claimReview) (patch, error) {
 		// A later update is not the place to overwrite: rule A5 refuses a change,
 		// and what the update leaves out is put back.
 		entries = absentPairs(r.object.Annotations, pairs)
+		maps.Copy(entries, carriedOver(r.old.Annotations, r.object.Annotations, pairs))
 	}
 	var p patch
 	p.setEntries("/metadata/annotations", r.object.Annotations, entries)
 	return p, nil
+}
+
+// source is where a claim takes its data from.
+type source struct {
+	field, group, kind, name string
+	// namespace is empty for the claim's own.
+	namespace string
+}
+
+// sources are those that a claim names by either field. The API server makes
+// them agree, but not before every kind of request reaches us.
+func sources(claim *corev1.PersistentVolumeClaim) []source {
+	var all []source
+	if s := claim.Spec.DataSourceRef; s != nil {
+		all = append(all, source{"spec.dataSourceRef", valueOf(s.APIGroup), s.Kind, s.Name, valueOf(s.Namespace)})
+	}
+	if s := claim.Spec.DataSource; s != nil {
+		all = append(all, source{field: "spec.dataSource", group: valueOf(s.APIGroup), kind: s.Kind, name: s.Name})
+	}
+	return all
+}
+
+func (s source) isClaim() bool { return s.group == "" && s.kind == "PersistentVolumeClaim" }
+
+func (s source) isSnapshot() bool {
+	return s.group == "snapshot.storage.k8s.io" && s.kind == "VolumeSnapshot"
+}
+
+func valueOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// changed reports whether a map holds a key that it did not hold before, or
+// with another value.
+func changed(current, old map[string]string, key string) bool {
+	value, has := current[key]
+	was, had := old[key]
+	return has && (!had || was != value)
+}
+
+func annotationsOfClaim(claim *corev1.PersistentVolumeClaim) map[string]string {
+	return claim.Annotations
+}
+
+func labelsOfClaim(claim *corev1.PersistentVolumeClaim) map[string]string { return claim.Labels }
+
+func has(m map[string]string, key string) bool {
+	_, ok := m[key]
+	return ok
 }

@@ -28,20 +28,57 @@ func (d Denial) String() string {
 	return d.Rule + ": " + d.Field + ": " + d.Message + "; " + d.Mend
 }
 
-// answer turns the denials of all rules into one admission response: all
-// reasons at once, in a stable order.
-func answer(denials []Denial) admission.Response {
-	if len(denials) == 0 {
-		return admission.Allowed("")
+// verdict is what all rules say of an object.
+type verdict struct {
+	// denied refuse it, warned would if their rules were enforced.
+	denied, warned []Denial
+	// exempt are the rules that were not asked.
+	exempt []string
+	// undecided is the rule that could not decide, and err why.
+	undecided string
+	err       error
+}
+
+func (v *verdict) decision() string {
+	switch {
+	case len(v.denied) > 0:
+		return decisionDenied
+	case v.err != nil:
+		return decisionUndecided
+	case len(v.warned) > 0:
+		return decisionWarned
 	}
-	slices.SortFunc(denials, func(a, b Denial) int {
-		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Field, b.Field))
-	})
-	var lines, rules []string
+	return decisionAllowed
+}
+
+// response tells all reasons at once, in a stable order.
+func (v *verdict) response() admission.Response {
+	var response admission.Response
+	switch v.decision() {
+	case decisionDenied:
+		response = refusal(v.denied)
+	case decisionUndecided:
+		response = undecided(v.undecided)
+	default:
+		response = admission.Allowed("")
+	}
+	for _, d := range sorted(v.warned) {
+		response.Warnings = append(response.Warnings, d.String())
+	}
+	response.AuditAnnotations = map[string]string{}
+	for key, rules := range map[string][]string{"denied-by": rulesOf(v.denied), "warned-by": rulesOf(v.warned), "exempt-from": v.exempt} {
+		if len(rules) > 0 {
+			response.AuditAnnotations[key] = strings.Join(rules, ",")
+		}
+	}
+	return response
+}
+
+func refusal(denials []Denial) admission.Response {
+	var lines []string
 	var causes []metav1.StatusCause
-	for _, d := range denials {
+	for _, d := range sorted(denials) {
 		lines = append(lines, d.String())
-		rules = append(rules, d.Rule)
 		causes = append(causes, metav1.StatusCause{
 			Type: metav1.CauseType(d.Rule), Field: d.Field, Message: d.Message + "; " + d.Mend,
 		})
@@ -49,6 +86,20 @@ func answer(denials []Denial) admission.Response {
 	response := admission.Denied(strings.Join(lines, "\n"))
 	response.Result.Code = http.StatusForbidden
 	response.Result.Details = &metav1.StatusDetails{Causes: causes}
-	response.AuditAnnotations = map[string]string{"denied-by": strings.Join(slices.Compact(rules), ",")}
 	return response
+}
+
+func sorted(denials []Denial) []Denial {
+	return slices.SortedFunc(slices.Values(denials), func(a, b Denial) int {
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Field, b.Field))
+	})
+}
+
+// rulesOf are the rules of the denials, each once, sorted.
+func rulesOf(denials []Denial) []string {
+	var rules []string
+	for _, d := range sorted(denials) {
+		rules = append(rules, d.Rule)
+	}
+	return slices.Compact(rules)
 }

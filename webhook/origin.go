@@ -50,8 +50,18 @@ func keysOf(pairs []tenancy.Pair) []string { return slices.Sorted(maps.Keys(allP
 // changedReferences judges an update of the annotations that name the Secret of
 // a later call and the tenant. The sidecar alone moves them, to the retired
 // token of a namespace that is gone; putting in what belongs there is no harm.
-func changedReferences(current, old map[string]string, pairs []tenancy.Pair) []Denial {
+func (l *lookup) changedReferences(ctx context.Context, current, old map[string]string, pairs []tenancy.Pair, namespace string) ([]Denial, error) {
 	want := allPairs(pairs)
+	if _, said := tenancy.OriginOf(old); !said && slices.ContainsFunc(originKeys(), func(key string) bool { return changed(current, old, key) }) {
+		// An object from before the install may be told whose it is.
+		tenant, found, err := l.tenantNow(ctx, namespace)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			maps.Copy(want, tenant.Origin())
+		}
+	}
 	var denials []Denial
 	for _, key := range append(originKeys(), keysOf(pairs)...) {
 		is, has := current[key]
@@ -65,7 +75,7 @@ func changedReferences(current, old map[string]string, pairs []tenancy.Pair) []D
 			Mend:    "leave it as it is",
 		})
 	}
-	return denials
+	return denials, nil
 }
 
 // foreignReferences judges the annotations that an object is made with.

@@ -2,13 +2,12 @@ package webhook
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	"k8s.io/klog/v2"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
@@ -16,7 +15,9 @@ import (
 type review[T any] struct {
 	// namespace of the object, empty if it is cluster-scoped.
 	namespace string
-	object    *T
+	// name of the object, empty if the API server has yet to make one up.
+	name   string
+	object *T
 	// old is the object before an update, nil on creation.
 	old  *T
 	user authenticationv1.UserInfo
@@ -25,7 +26,7 @@ type review[T any] struct {
 // rule refuses objects for one reason of the threat list. F is what is known of
 // the object at hand.
 type rule[F any] struct {
-	// id as in docs/rules.md.
+	// id as in the catalog.
 	id string
 	// check returns the reasons to refuse. An error means that the rule could
 	// not decide, which refuses the request as well.
@@ -36,79 +37,111 @@ type rule[F any] struct {
 type resource[T, F any] struct {
 	// prepare looks up, once, what injection and rules need to know.
 	prepare func(context.Context, *lookup, *review[T]) (F, error)
-	inject  func(context.Context, *lookup, F) (patch, error)
-	rules   []rule[F]
+	// inject is nil for objects that are only judged.
+	inject func(context.Context, *lookup, F) (patch, error)
+	rules  []rule[F]
 }
 
 // asIs prepares nothing: the object alone suffices.
 func asIs[T any](_ context.Context, _ *lookup, r *review[T]) (*review[T], error) { return r, nil }
 
-// reviewer is a resource without its types.
+// reviewer is a resource without its types. An error of either method is a
+// *objectError, or means that no decision could be had.
 type reviewer interface {
-	mutate(context.Context, *lookup, admission.Request) admission.Response
-	validate(context.Context, *lookup, admission.Request) admission.Response
+	mutate(context.Context, *lookup, admission.Request) (patch, error)
+	validate(context.Context, *lookup, admission.Request) (*verdict, error)
+	ruleIDs() []string
 }
 
-func (r resource[T, F]) mutate(ctx context.Context, l *lookup, req admission.Request) admission.Response {
+func (r resource[T, F]) ruleIDs() []string {
+	var ids []string
+	for _, rule := range r.rules {
+		ids = append(ids, rule.id)
+	}
+	return ids
+}
+
+func (r resource[T, F]) mutate(ctx context.Context, l *lookup, req admission.Request) (patch, error) {
+	if r.inject == nil {
+		return nil, nil
+	}
 	review, err := decode[T](req)
 	if err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+		return nil, err
 	}
 	facts, err := r.prepare(ctx, l, review)
 	if err != nil {
-		return undecided(ctx, "injection", err)
+		return nil, err
 	}
-	changes, err := r.inject(ctx, l, facts)
-	if err != nil {
-		return undecided(ctx, "injection", err)
-	}
-	if len(changes) == 0 {
-		return admission.Allowed("")
-	}
-	return admission.Patched("", changes...)
+	return r.inject(ctx, l, facts)
 }
 
 // validate runs every rule, so that the user learns all reasons at once.
-func (r resource[T, F]) validate(ctx context.Context, l *lookup, req admission.Request) admission.Response {
+func (r resource[T, F]) validate(ctx context.Context, l *lookup, req admission.Request) (*verdict, error) {
 	review, err := decode[T](req)
 	if err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+		return nil, err
 	}
 	facts, err := r.prepare(ctx, l, review)
 	if err != nil {
-		return undecided(ctx, "the rules", err)
+		return nil, err
 	}
-	var denials []Denial
+	v := &verdict{}
 	for _, rule := range r.rules {
-		found, err := rule.check(ctx, l, facts)
-		if err != nil {
-			return undecided(ctx, rule.id, err)
+		mode := l.policy.mode(rule.id)
+		if mode == Off {
+			continue
 		}
+		if l.policy.exempt(rule.id, review.namespace, review.user.Username) {
+			v.exempt = append(v.exempt, rule.id)
+			continue
+		}
+		found, err := rule.check(ctx, l, facts)
 		for _, d := range found {
 			d.Rule = rule.id
-			denials = append(denials, d)
+			if mode == Enforce {
+				v.denied = append(v.denied, d)
+			} else {
+				v.warned = append(v.warned, d)
+			}
+		}
+		switch {
+		case err == nil:
+		case mode == Enforce:
+			v.undecided, v.err = rule.id, err
+		default:
+			v.warned = append(v.warned, Denial{
+				Rule: rule.id, Message: "could not be decided now", Mend: "see the log of the Bulkhead webhook",
+			})
 		}
 	}
-	return answer(denials)
+	return v, nil
 }
 
 // undecided refuses what could not be judged. Why is for the log: the text may
 // hold addresses that are nobody's business here.
-func undecided(ctx context.Context, what string, err error) admission.Response {
-	klog.FromContext(ctx).Error(err, "Refused an object that could not be judged", "undecided", what)
+func undecided(what string) admission.Response {
 	return admission.Errored(http.StatusInternalServerError,
 		fmt.Errorf("%s could not be decided now, so the object is refused; try again, or see the log of the Bulkhead webhook", what))
 }
 
+// objectError says that an object is not what its kind says.
+type objectError struct{ err error }
+
+func (e *objectError) Error() string { return e.err.Error() }
+func (e *objectError) Unwrap() error { return e.err }
+
+// decode reads the objects with regard to case, as the API server and the
+// controllers do: a second spelling of a field must not hide the first.
 func decode[T any](req admission.Request) (*review[T], error) {
-	r := &review[T]{namespace: req.Namespace, user: req.UserInfo, object: new(T)}
+	r := &review[T]{namespace: req.Namespace, name: req.Name, user: req.UserInfo, object: new(T)}
 	if err := json.Unmarshal(req.Object.Raw, r.object); err != nil {
-		return nil, fmt.Errorf("decode %s: %w", req.Kind.Kind, err)
+		return nil, &objectError{fmt.Errorf("decode %s: %w", req.Kind.Kind, err)}
 	}
 	if req.Operation == admissionv1.Update {
 		r.old = new(T)
 		if err := json.Unmarshal(req.OldObject.Raw, r.old); err != nil {
-			return nil, fmt.Errorf("decode the old %s: %w", req.Kind.Kind, err)
+			return nil, &objectError{fmt.Errorf("decode the old %s: %w", req.Kind.Kind, err)}
 		}
 	}
 	return r, nil

@@ -4,39 +4,85 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
+// legacyPrefix starts the annotations of Portworx before CSI, which are for
+// rule A10.
+const legacyPrefix = "px/"
+
 // ruleA4: a claim carries no annotation or label that the driver would take for
-// a parameter that reaches for other volumes, secrets or the network.
-var ruleA4 = rule[*claimReview]{id: "BH-A4", check: func(_ context.Context, _ *lookup, r *claimReview) ([]Denial, error) {
+// a parameter that reaches for other volumes, secrets or the network, nor one
+// that the admin keeps for classes.
+var ruleA4 = rule[*claimReview]{id: "BH-A4", check: func(ctx context.Context, l *lookup, r *claimReview) ([]Denial, error) {
+	may, err := l.tunableKeys(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return r.eachNewKey(func(field, key string) *Denial {
+		switch class := tenancy.Classify(key); {
+		case class == tenancy.Forbidden && !strings.HasPrefix(key, legacyPrefix):
+			return &Denial{
+				Field:   field,
+				Message: "the storage driver would take this key for a volume parameter that a claim may not set",
+				Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
+			}
+		case class == tenancy.Tunable && !may(key):
+			return &Denial{
+				Field:   field,
+				Message: "the claims of this class may not set this volume parameter",
+				Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
+			}
+		}
+		return nil
+	}), nil
+}}
+
+// eachNewKey judges the annotations and labels that the driver has yet to read
+// and that this request brings.
+func (r *claimReview) eachNewKey(judge func(field, key string) *Denial) []Denial {
 	if !r.ours || (r.old != nil && r.old.Spec.VolumeName != "") {
-		return nil, nil // the driver reads them once, when it makes the volume
+		return nil // the driver reads them once, when it makes the volume
 	}
 	var oldAnnotations, oldLabels map[string]string
 	if !r.enters {
 		oldAnnotations, oldLabels = r.old.Annotations, r.old.Labels
 	}
-	return append(
-		forbiddenKeys("metadata.annotations", r.object.Annotations, oldAnnotations),
-		forbiddenKeys("metadata.labels", r.object.Labels, oldLabels)...,
-	), nil
-}}
-
-func forbiddenKeys(field string, current, old map[string]string) []Denial {
 	var denials []Denial
-	for _, key := range slices.Sorted(maps.Keys(current)) {
-		if was, had := old[key]; had && was == current[key] {
-			continue
-		}
-		if tenancy.Classify(key) == tenancy.Forbidden {
-			denials = append(denials, Denial{
-				Field:   field + "[" + key + "]",
-				Message: "the storage driver would take this key for a volume parameter that a claim may not set",
-				Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
-			})
+	for _, place := range []struct {
+		field        string
+		current, old map[string]string
+	}{
+		{"metadata.annotations", r.object.Annotations, oldAnnotations},
+		{"metadata.labels", r.object.Labels, oldLabels},
+	} {
+		for _, key := range slices.Sorted(maps.Keys(place.current)) {
+			if !changed(place.current, place.old, key) {
+				continue
+			}
+			if d := judge(place.field+"["+key+"]", key); d != nil {
+				denials = append(denials, *d)
+			}
 		}
 	}
 	return denials
+}
+
+// tunableKeys says which tuning keys the claim may set.
+func (l *lookup) tunableKeys(ctx context.Context, r *claimReview) (may func(key string) bool, err error) {
+	switch l.policy.tunable {
+	case TunableDeny:
+		return func(string) bool { return false }, nil
+	case TunableClass:
+		class, _, err := l.class(ctx, className(r.object))
+		if err != nil {
+			return nil, err
+		}
+		listed := strings.FieldsFunc(class.Annotations[TunableKeys], func(c rune) bool { return c == ',' || c == ' ' || c == '\n' })
+		return func(key string) bool { return slices.Contains(listed, key) }, nil
+	case TunableAllow:
+	}
+	return func(string) bool { return true }, nil
 }

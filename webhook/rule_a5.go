@@ -29,5 +29,15 @@ var ruleA5 = rule[*claimReview]{id: "BH-A5", check: func(_ context.Context, l *l
 			Mend:    "leave it out, it is filled in",
 		})
 	}
+	// The driver takes labels for parameters too, and nobody else has a use for these.
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if changed(r.object.Labels, oldOf(r.review, labelsOfClaim), key) || (r.enters && has(r.object.Labels, key)) {
+			denials = append(denials, Denial{
+				Field:   "metadata.labels[" + key + "]",
+				Message: "the storage driver would take this label for the Secret to use",
+				Mend:    "remove it",
+			})
+		}
+	}
 	return denials, nil
 }}

@@ -20,7 +20,7 @@ var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx
 		if r.user.Username == l.sidecar {
 			return nil, nil
 		}
-		return changedReferences(r.object.Annotations, r.old.Annotations, pairs), nil
+		return l.changedReferences(ctx, r.object.Annotations, r.old.Annotations, pairs, namespace)
 	}
 	provisioned, err := l.provisioned(ctx, r)
 	if err != nil {

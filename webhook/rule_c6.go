@@ -52,13 +52,19 @@ func wrongSecrets(parameters, old, want map[string]string) []Denial {
 		if old != nil && had == has && was == is {
 			continue
 		}
+		message := "a class of this driver uses the token of the claim's or snapshot's own namespace and no other Secret"
 		mend := "remove it: the default keys cover every call"
 		if value := wrong[key]; value != "" {
 			mend = fmt.Sprintf("write %s: %q, or leave out the pair and it is filled in", key, value)
+		} else if tenancy.NamesSecretOfACall(key) {
+			// An encryption Secret, say: taking it out in silence would leave the
+			// volumes unencrypted, leaving it in would leave the call without a token.
+			message = "a CSI call takes one Secret, and for this driver that is the token of the claim's or snapshot's own namespace"
+			mend = "remove it; a key to encrypt with is named by secret_name or kept by the storage cluster, not by a Secret of the call"
 		}
 		denials = append(denials, Denial{
 			Field:   "parameters[" + key + "]",
-			Message: "a class of this driver uses the token of the claim's or snapshot's own namespace and no other Secret",
+			Message: message,
 			Mend:    mend,
 		})
 	}

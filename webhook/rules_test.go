@@ -5,18 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	groupsnapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -39,7 +42,7 @@ type fakeJudge struct {
 	broken error
 }
 
-func (j fakeJudge) mayMount(_ context.Context, tenant tenancy.Tenant, handle string) error {
+func (j fakeJudge) may(_ context.Context, tenant tenancy.Tenant, handle string, _ storage.Access) error {
 	switch {
 	case j.broken != nil:
 		return j.broken
@@ -47,6 +50,13 @@ func (j fakeJudge) mayMount(_ context.Context, tenant tenancy.Tenant, handle str
 		return storage.ErrDenied
 	}
 	return nil
+}
+
+// fakeGatekeeper lets one user assign one tenant.
+type fakeGatekeeper struct{}
+
+func (fakeGatekeeper) mayAssign(_ context.Context, user authenticationv1.UserInfo, tenant string) (bool, error) {
+	return user.Username == "admin" || (user.Username == "admin-of-c" && tenant == "c"), nil
 }
 
 // world is a small cluster: namespaces a and b, and c1 and c2 of one tenant.
@@ -62,11 +72,24 @@ func world(t *testing.T, more ...client.Object) *lookup {
 		&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "in-tree"}, Provisioner: tenancy.InTreePlugin},
 		&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}, Provisioner: "ebs.csi.aws.com"},
 	}, more...)
-	reader := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).Build()
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := groupsnapshotv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	policy, err := newPolicy(Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := meta.NewDefaultRESTMapper([]schema.GroupVersion{groupsnapshotv1.SchemeGroupVersion})
+	kinds.Add(groupsnapshotv1.SchemeGroupVersion.WithKind("VolumeGroupSnapshotContent"), meta.RESTScopeRoot)
+	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	return &lookup{
-		drivers: tenancy.DefaultDrivers(),
-		layout:  tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
-		cached:  reader, live: reader, provisioners: map[string]bool{provisioner: true}, sidecar: sidecar,
+		drivers: tenancy.DefaultDrivers(), policy: policy, kinds: kinds, gatekeeper: fakeGatekeeper{},
+		layout: tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
+		cached: reader, live: reader, provisioners: map[string]bool{provisioner: true}, sidecar: sidecar,
 		judge: fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
 	}
 }
@@ -98,17 +121,48 @@ func injectedRequest(t *testing.T, l *lookup, r reviewer, object, old client.Obj
 	return req
 }
 
-// denied runs all rules for the object and returns the ids of those that refuse it.
+// denied runs all rules for the object and returns the ids of those that refuse
+// it. Each of these alone must be what refuses: with it off, the others are all.
 func denied(t *testing.T, l *lookup, r reviewer, req admission.Request) string {
 	t.Helper()
-	response := r.validate(t.Context(), l, req)
-	if response.Result != nil && response.Result.Code >= http.StatusInternalServerError {
-		t.Fatalf("not decided: %s", response.Result.Message)
+	ids := judged(t, l, r, req)
+	for _, off := range ids {
+		without := *l
+		policy := *l.policy
+		policy.modes = map[string]Mode{off: Off}
+		without.policy = &policy
+		rest := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == off })
+		if got := judged(t, &without, r, req); !slices.Equal(got, rest) {
+			t.Errorf("with %s off denied by %v, want %v", off, got, rest)
+		}
 	}
-	if response.Allowed {
+	return strings.Join(ids, ",")
+}
+
+func judged(t *testing.T, l *lookup, r reviewer, req admission.Request) []string {
+	t.Helper()
+	v, err := r.validate(t.Context(), l, req)
+	if err != nil {
+		t.Fatalf("not judged: %v", err)
+	}
+	if v.err != nil {
+		t.Fatalf("%s could not decide: %v", v.undecided, v.err)
+	}
+	return rulesOf(v.denied)
+}
+
+// told is the text that the user gets.
+func told(t *testing.T, l *lookup, r reviewer, req admission.Request) string {
+	t.Helper()
+	v, err := r.validate(t.Context(), l, req)
+	if err != nil {
+		t.Fatalf("not judged: %v", err)
+	}
+	response := v.response()
+	if response.Result == nil {
 		return ""
 	}
-	return response.AuditAnnotations["denied-by"]
+	return response.Result.Message
 }
 
 func claim(change func(*corev1.PersistentVolumeClaim)) *corev1.PersistentVolumeClaim {
@@ -165,7 +219,7 @@ func TestClaimRules(t *testing.T) {
 		"A4 by the old class annotation": {claim(inClass("theirs", func(c *corev1.PersistentVolumeClaim) {
 			c.Annotations[tenancy.BetaStorageClass] = "ours"
 			c.Annotations["parent"] = "v"
-		})), nil, "BH-A4"},
+		})), nil, "BH-A4,BH-A8"},
 		"A4 a forbidden label":                 {claim(func(c *corev1.PersistentVolumeClaim) { c.Labels["secure"] = "false" }), nil, "BH-A4"},
 		"A4 by a class nobody knows yet":       {claim(inClass("later", annotate("parent", "vol-b"))), nil, "BH-A4"},
 		"A4 added before the claim is bound":   {claim(annotate("parent", "vol-b")), claim(nil), "BH-A4"},
@@ -269,7 +323,11 @@ func TestC1_VolumeRules(t *testing.T) {
 func TestC1_FailsClosedWhenTheStorageClusterDoesNotAnswer(t *testing.T) {
 	l := world(t)
 	l.judge = fakeJudge{broken: errors.New("dial tcp 10.1.2.3:9020: connection refused")}
-	response := volumes.validate(t.Context(), l, request(t, volume("a", "vol-a", nil), nil, "admin"))
+	v, err := volumes.validate(t.Context(), l, injectedRequest(t, l, volumes, volume("a", "vol-a", nil), nil, "admin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response := v.response()
 	if response.Allowed || response.Result.Code != http.StatusInternalServerError {
 		t.Errorf("answer %+v, want an error that refuses", response.AdmissionResponse)
 	}
@@ -284,15 +342,13 @@ func TestE5_DenialsTellNothingOfOthers(t *testing.T) {
 	l := world(t)
 	texts := map[string]bool{}
 	for _, pv := range []*corev1.PersistentVolume{volume("b", "vol-a", nil), volume("b", "no-such", nil), volume("nowhere", "vol-a", nil)} {
-		response := volumes.validate(t.Context(), l, injectedRequest(t, l, volumes, pv, nil, "admin"))
-		texts[response.Result.Message] = true
+		texts[told(t, l, volumes, injectedRequest(t, l, volumes, pv, nil, "admin"))] = true
 	}
 	if len(texts) != 1 {
 		t.Errorf("%d different texts: %v", len(texts), texts)
 	}
 	for _, namespace := range []string{"b", "nowhere"} {
-		response := claims.validate(t.Context(), l, request(t, claim(from(namespace)), nil, "dev"))
-		texts[strings.ReplaceAll(response.Result.Message, namespace, "…")] = true
+		texts[strings.ReplaceAll(told(t, l, claims, request(t, claim(from(namespace)), nil, "dev")), namespace, "…")] = true
 	}
 	if len(texts) != 2 {
 		t.Errorf("the text for a claim tells whether a namespace exists: %v", texts)

@@ -6,24 +6,26 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
-	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -70,6 +72,11 @@ type Config struct {
 	Provisioners []string
 	// Sidecar is the ServiceAccount, "namespace/name", of Bulkhead's sidecar.
 	Sidecar string
+	// Policy is what the admin decides about the rules.
+	Policy Policy
+	// ClientCAFile is a PEM bundle: whoever calls must show a certificate that
+	// it verifies. If empty anybody may ask who reaches the address.
+	ClientCAFile string
 	// Certificate serves TLS.
 	Certificate Certificate
 }
@@ -80,15 +87,29 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	clientTrust, err := clientAuthentication(cfg.ClientCAFile)
+	if err != nil {
+		return err
+	}
 	server := webhook.NewServer(webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){
 		func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS13
 			c.GetCertificate = cfg.Certificate.GetCertificate
 		},
+		clientTrust,
 	}})
+	l, err := newLookup(cfg)
+	if err != nil {
+		return err
+	}
+	l.policy.announce(klog.FromContext(ctx))
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
 	var synced atomic.Bool
 	mgr, err := ctrl.NewManager(cfg.Kubernetes, ctrl.Options{
-		Scheme:                 scheme.Scheme,
+		Scheme:                 scheme,
 		WebhookServer:          server,
 		HealthProbeBindAddress: "0",
 		Metrics: metricsserver.Options{BindAddress: cfg.HTTPEndpoint, ExtraHandlers: map[string]http.Handler{
@@ -105,23 +126,26 @@ func Run(ctx context.Context, cfg Config) error {
 			}}),
 		}},
 		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Namespace{}:             {},
-				&storagev1.StorageClass{}:       {},
-				&corev1.PersistentVolumeClaim{}: {Transform: stripClaim},
-			},
+			DefaultTransform: l.strip,
+			// A kind is cached because it is listed, not because a rule reads it.
+			ReaderFailOnMissingInformer: true,
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
-	lookup, err := newLookup(cfg, mgr)
+	l.cached, l.live, l.kinds = mgr.GetCache(), mgr.GetAPIReader(), mgr.GetRESTMapper()
+	authorization, err := authorizationclient.NewForConfigAndClient(cfg.Kubernetes, mgr.GetHTTPClient())
 	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	l.gatekeeper = accessReviews{authorization.SubjectAccessReviews()}
+	metrics := newMetrics(ctrlmetrics.Registry)
+	if l.judge, err = newStorageJudge(cfg, metrics); err != nil {
 		return err
 	}
 	// Asked for now, so that the caches fill before the first request.
-	for _, object := range []client.Object{&corev1.Namespace{}, &storagev1.StorageClass{}, &corev1.PersistentVolumeClaim{}} {
+	for _, object := range cachedKinds() {
 		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("cache %T: %w", object, err)
 		}
@@ -135,47 +159,31 @@ func Run(ctx context.Context, cfg Config) error {
 	})); err != nil {
 		return fmt.Errorf("caches: %w", err)
 	}
+	if err := mgr.Add(everywhere(func(ctx context.Context) error {
+		return cacheLate(ctx, mgr.GetCache(), mgr.GetScheme(), mgr.GetRESTMapper())
+	})); err != nil {
+		return fmt.Errorf("caches: %w", err)
+	}
 	mgr.GetWebhookServer() // the manager runs it only once somebody has asked for it
-	server.Register(MutatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.mutate)})
-	server.Register(ValidatePath, &admission.Webhook{Handler: dispatch(lookup, reviewer.validate)})
+	g := &gate{lookup: l, metrics: metrics}
+	server.Register(MutatePath, &admission.Webhook{Handler: admission.HandlerFunc(g.mutate)})
+	server.Register(ValidatePath, &admission.Webhook{Handler: admission.HandlerFunc(g.validate)})
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	return nil
 }
 
-// reviewers by what the API server calls the object.
-var reviewers = map[metav1.GroupKind]reviewer{
-	{Kind: "PersistentVolumeClaim"}:                              claims,
-	{Kind: "PersistentVolume"}:                                   volumes,
-	{Group: storagev1.GroupName, Kind: "StorageClass"}:           storageClasses,
-	{Group: snapshotv1.GroupName, Kind: "VolumeSnapshotClass"}:   snapshotClasses,
-	{Group: snapshotv1.GroupName, Kind: "VolumeSnapshotContent"}: contents,
-}
-
-func dispatch(l *lookup, act func(reviewer, context.Context, *lookup, admission.Request) admission.Response) admission.HandlerFunc {
-	return func(ctx context.Context, req admission.Request) admission.Response {
-		r, ok := reviewers[metav1.GroupKind{Group: req.Kind.Group, Kind: req.Kind.Kind}]
-		if !ok {
-			return admission.Errored(http.StatusBadRequest, fmt.Errorf(
-				"no rule for %s %s: the webhook configuration asks for more than this webhook knows", req.Kind.Group, req.Kind.Kind))
-		}
-		return act(r, ctx, l, req)
-	}
-}
-
-func newLookup(cfg Config, mgr ctrl.Manager) (*lookup, error) {
+// newLookup is all that the configuration says; what reaches the API server and
+// the storage cluster comes later.
+func newLookup(cfg Config) (*lookup, error) {
 	if err := cfg.Layout.Validate(); err != nil {
 		return nil, err
 	}
 	if len(cfg.Drivers.CSI) == 0 {
 		return nil, errors.New("no CSI driver name: want at least one, e.g. " + tenancy.CSIDriver)
 	}
-	issuer, err := exchange.NewClient(cfg.Issuer)
-	if err != nil {
-		return nil, err
-	}
-	storageClient, err := storage.Dial(cfg.Storage)
+	policy, err := newPolicy(cfg.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -192,10 +200,46 @@ func newLookup(cfg Config, mgr ctrl.Manager) (*lookup, error) {
 		return nil, fmt.Errorf("sidecar: %w", err)
 	}
 	return &lookup{
-		drivers: cfg.Drivers, layout: cfg.Layout, provisioners: provisioners, sidecar: sidecar,
-		cached: mgr.GetClient(), live: mgr.GetAPIReader(),
-		judge: &storageJudge{issuer: issuer, storage: storageClient},
+		drivers: cfg.Drivers, layout: cfg.Layout, policy: policy, provisioners: provisioners, sidecar: sidecar,
 	}, nil
+}
+
+func newStorageJudge(cfg Config, m *metrics) (judge, error) {
+	issuer, err := exchange.NewClient(cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	storageClient, err := storage.Dial(cfg.Storage)
+	if err != nil {
+		return nil, err
+	}
+	return newPatientJudge(&storageJudge{issuer: issuer, storage: storageClient}, m), nil
+}
+
+// clientAuthentication makes the server ask callers for a certificate, if there
+// is a CA to verify it with.
+func clientAuthentication(caFile string) (func(*tls.Config), error) {
+	if caFile == "" {
+		return func(*tls.Config) {}, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("client CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("client CA: no certificate in %s", caFile)
+	}
+	return func(c *tls.Config) { c.ClientCAs, c.ClientAuth = roots, tls.RequireAndVerifyClientCert }, nil
+}
+
+// newScheme knows the kinds that lookups read.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientscheme.AddToScheme(scheme), snapshotv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("scheme: %w", err)
+	}
+	return scheme, nil
 }
 
 // userOf is the user name of a ServiceAccount, "namespace/name".
@@ -205,26 +249,6 @@ func userOf(account string) (string, error) {
 		return "", fmt.Errorf("ServiceAccount %q: want namespace/name", account)
 	}
 	return "system:serviceaccount:" + namespace + ":" + name, nil
-}
-
-// stripClaim keeps of a cached claim what the rules read.
-func stripClaim(object any) (any, error) {
-	claim, ok := object.(*corev1.PersistentVolumeClaim)
-	if !ok {
-		return object, nil
-	}
-	stripped := &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID, ResourceVersion: claim.ResourceVersion,
-		},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			VolumeName: claim.Spec.VolumeName, StorageClassName: claim.Spec.StorageClassName,
-		},
-	}
-	if class, ok := claim.Annotations[tenancy.BetaStorageClass]; ok {
-		stripped.Annotations = map[string]string{tenancy.BetaStorageClass: class}
-	}
-	return stripped, nil
 }
 
 // everywhere is work that every replica does, leader or not.

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"maps"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 )
@@ -15,10 +16,22 @@ var snapshotClasses = resource[snapshotv1.VolumeSnapshotClass, *review[snapshotv
 }
 
 func injectSnapshotClass(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnapshotClass]) (patch, error) {
-	var p patch
-	if l.drivers.IsCSI(r.object.Driver) {
-		p.setEntries("/parameters", r.object.Parameters,
-			absentPairs(r.object.Parameters, l.layout.SnapshotClassParameters()))
+	if !l.drivers.IsCSI(r.object.Driver) {
+		return nil, nil
 	}
+	pairs := l.layout.SnapshotClassParameters()
+	with := r.object.Parameters
+	entries := map[string]string{}
+	if r.old != nil {
+		// As for StorageClasses, applying the original manifest again changes
+		// nothing. These parameters are mutable, though: what neither has comes
+		// with the first update after the install.
+		entries = carriedOver(r.old.Parameters, with, pairs)
+		with = maps.Clone(entries)
+		maps.Copy(with, r.object.Parameters)
+	}
+	maps.Copy(entries, absentPairs(with, pairs))
+	var p patch
+	p.setEntries("/parameters", r.object.Parameters, entries)
 	return p, nil
 }

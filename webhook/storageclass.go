@@ -13,7 +13,7 @@ import (
 var storageClasses = resource[storagev1.StorageClass, *review[storagev1.StorageClass]]{
 	prepare: asIs[storagev1.StorageClass],
 	inject:  injectStorageClass,
-	rules:   []rule[*review[storagev1.StorageClass]]{ruleC6},
+	rules:   []rule[*review[storagev1.StorageClass]]{ruleC6, ruleC7},
 }
 
 func injectStorageClass(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) (patch, error) {
@@ -33,12 +33,10 @@ func injectStorageClass(_ context.Context, l *lookup, r *review[storagev1.Storag
 // carriedOver are the entries of the pairs' keys that old has and current lacks.
 func carriedOver(old, current map[string]string, pairs []tenancy.Pair) map[string]string {
 	entries := map[string]string{}
-	for _, pair := range pairs {
-		for _, key := range []string{pair.NameKey, pair.NamespaceKey} {
-			value, had := old[key]
-			if _, has := current[key]; had && !has {
-				entries[key] = value
-			}
+	for _, key := range keysOf(pairs) {
+		value, had := old[key]
+		if _, has := current[key]; had && !has {
+			entries[key] = value
 		}
 	}
 	return entries

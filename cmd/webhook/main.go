@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -59,8 +60,25 @@ func main() {
 	f.StringVar(&caSecret, "ca-secret", "bulkhead-system/bulkhead-webhook-ca", "namespace/name of the Secret that holds the CA; made if missing")
 	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
 	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA")
+	f.StringVar(&cfg.ClientCAFile, "client-ca-file", "", "PEM bundle that verifies the certificate that callers must show; none is asked for if empty")
+	policyFlags(f, &cfg.Policy)
 	command.IssuerFlags(f, &cfg.Issuer)
 	command.StorageFlags(f, &cfg.Storage)
 	command.LayoutFlags(f, &cfg.Layout)
 	command.Main(cmd)
+}
+
+// policyFlags are what the admin decides about the rules.
+func policyFlags(f *pflag.FlagSet, p *webhook.Policy) {
+	f.StringArrayVar(&p.Modes, "rule-mode", nil,
+		"<rule>=enforce|warn|off, e.g. BH-A4=warn (repeatable); a rule that is not named is enforced")
+	f.StringArrayVar(&p.ExemptNamespaces, "exempt-namespace", nil, "namespace whose own objects no rule judges (repeatable)")
+	f.StringArrayVar(&p.ExemptUsers, "exempt-user", nil,
+		"<user>=<rule>[,<rule>...]: a user whom those rules do not judge, e.g. system:serviceaccount:velero:velero=BH-B5 (repeatable)")
+	f.StringArrayVar(&p.SourceKinds, "data-source-kind", nil,
+		"<kind>.<group> that a claim may take its data from, besides PersistentVolumeClaim and VolumeSnapshot (repeatable)")
+	f.StringVar((*string)(&p.Tunable), "tunable", string(webhook.TunableAllow),
+		"what claims may do with keys that tune the driver: allow, deny, or class (those that the annotation "+webhook.TunableKeys+" of their class lists)")
+	f.StringVar((*string)(&p.Stork), "stork", string(webhook.StorkRefuse),
+		"what happens to objects by which Stork acts on volumes: refuse, or tenant (they get the token of their namespace)")
 }

@@ -34,11 +34,17 @@ type Team struct {
 	Namespace *corev1.Namespace
 	// Admin is the admin of the team's cluster.
 	Admin *ClusterAdmin
+	// User is the name under which the team's people log in.
+	User string
 }
 
-// NewTeam makes a namespace and gives a team the rights in it.
-func (a *ClusterAdmin) NewTeam(ctx context.Context, namespace string) (*Team, error) {
+// NewTeam makes a namespace and gives a team the rights in it. Changes are made
+// to the namespace before it is created.
+func (a *ClusterAdmin) NewTeam(ctx context.Context, namespace string, changes ...func(*corev1.Namespace)) (*Team, error) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	for _, change := range changes {
+		change(ns)
+	}
 	if err := a.Create(ctx, ns); err != nil {
 		return nil, fmt.Errorf("make namespace %s: %w", namespace, err)
 	}
@@ -57,7 +63,7 @@ func (a *ClusterAdmin) NewTeam(ctx context.Context, namespace string) (*Team, er
 	if err != nil {
 		return nil, err
 	}
-	return &Team{Client: cl, Namespace: ns, Admin: a}, nil
+	return &Team{Client: cl, Namespace: ns, Admin: a, User: user}, nil
 }
 
 // Tenant is the team as a tenant.

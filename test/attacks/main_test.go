@@ -1,6 +1,7 @@
 // Package attacks plays the threats of docs/threats.md against real clusters:
-// each named test is a row. Where admission is the stop, a real API server
-// says no; where the token is the stop, the real storage cluster does.
+// each folder of the corpus and each named test is a row. Where admission is the
+// stop, a real API server says no; where the token is the stop, the real storage
+// cluster does. README.md tells how the corpus is written and run.
 package attacks
 
 import (

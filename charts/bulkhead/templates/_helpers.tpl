@@ -51,6 +51,10 @@ app.kubernetes.io/component: {{ .component }}
 {{ trim (.Values.storage.sdk.caBundle | default "") }}
 {{- end }}
 
+{{- define "bulkhead.clientCA" -}}
+{{ trim (.Values.webhook.clientCABundle | default "") }}
+{{- end }}
+
 {{/* The flags by which the sidecar and the webhook ask the issuer for tokens. */}}
 {{- define "bulkhead.issuerFlags" -}}
 - --issuer-url={{ .Values.issuer.url }}

@@ -3,87 +3,140 @@ What is sent to the webhook, and what the API server may leave out.
 
 Match conditions leave out an object only where it says itself, beyond doubt,
 that it is no business of ours; whatever lacks a field that the decision needs
-goes to the webhook. No condition can fail on an object that lacks a field:
-each is read behind has() or by an optional. (A condition that failed would
-refuse the call, as failurePolicy is Fail, and so hit other drivers.)
+goes to the webhook. Of updates they let through those alone that touch what a
+rule reads: finalizers, status and the annotations of controllers go on while we
+are away, also of an object on its way out. No condition can fail on an object
+that lacks a field: each is read behind has() or by an optional. (A condition
+that failed would refuse the call, as failurePolicy is Fail, and so hit other
+drivers.)
 */}}
 
-{{/* One webhook: (dict "context" $ "path" "/mutate" "name" "storageclasses.mutate.bulkhead.dev" "rule" "<yaml>" "condition" "<yaml>"), and "namespaced" true for what lies in a namespace. */}}
-{{- define "bulkhead.webhook" -}}
-- name: {{ .name }}
+{{/*
+All kinds that are sent, in one table for both configurations. "match" names the
+template of the conditions; "mutate" is whether anything is injected;
+"namespaced" leaves our own namespaces out, so that a cluster can start from
+nothing. The versions of custom resources are all, since their webhook rules
+would not be converted to a version that is not served.
+*/}}
+{{- define "bulkhead.webhook.kinds" -}}
+- {name: storageclasses, mutate: true, group: storage.k8s.io, versions: [v1], resources: [storageclasses], scope: Cluster}
+- {name: volumeattributesclasses, creationOnly: true, group: storage.k8s.io, versions: [v1, v1beta1, v1alpha1], resources: [volumeattributesclasses], scope: Cluster}
+- {name: persistentvolumeclaims, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
+- {name: persistentvolumes, mutate: true, group: "", versions: [v1], resources: [persistentvolumes, persistentvolumes/status], scope: Cluster}
+- {name: pods, creationOnly: true, namespaced: true, group: "", versions: [v1], resources: [pods], scope: Namespaced}
+- {name: namespaces, group: "", versions: [v1], resources: [namespaces, namespaces/status, namespaces/finalize], scope: Cluster}
+- {name: volumesnapshotclasses, mutate: true, group: snapshot.storage.k8s.io, versions: ["*"], resources: [volumesnapshotclasses], scope: Cluster}
+- {name: volumesnapshots, group: snapshot.storage.k8s.io, versions: ["*"], resources: [volumesnapshots], scope: Namespaced}
+- {name: volumesnapshotcontents, mutate: true, group: snapshot.storage.k8s.io, versions: ["*"], resources: [volumesnapshotcontents, volumesnapshotcontents/status], scope: Cluster}
+- {name: volumegroupsnapshotclasses, mutate: true, group: groupsnapshot.storage.k8s.io, versions: ["*"], resources: [volumegroupsnapshotclasses], scope: Cluster}
+- {name: volumegroupsnapshots, group: groupsnapshot.storage.k8s.io, versions: ["*"], resources: [volumegroupsnapshots], scope: Namespaced}
+- {name: volumegroupsnapshotcontents, mutate: true, group: groupsnapshot.storage.k8s.io, versions: ["*"], resources: [volumegroupsnapshotcontents, volumegroupsnapshotcontents/status], scope: Cluster}
+- {name: stork, mutate: true, group: stork.libopenstorage.org, versions: ["*"], scope: "*", resources: [volumesnapshotrestores, volumesnapshotschedules, groupvolumesnapshots, migrations, migrationschedules, applicationbackups, applicationbackupschedules, applicationrestores, applicationclones, clusterdomainupdates]}
+- {name: storksnapshots, match: stork, mutate: true, group: volumesnapshot.external-storage.k8s.io, versions: ["*"], scope: Namespaced, resources: [volumesnapshots]}
+- {name: cdi, group: cdi.kubevirt.io, versions: ["*"], scope: "*", resources: [datavolumes, datasources, dataimportcrons, objecttransfers]}
+{{- end }}
+
+{{/* The webhooks of one configuration: (dict "context" $ "step" "mutate"). */}}
+{{- define "bulkhead.webhooks" -}}
+{{- range include "bulkhead.webhook.kinds" .context | fromYamlArray }}
+{{- if or .mutate (eq $.step "validate") }}
+- name: {{ .name }}.{{ $.step }}.bulkhead.dev
   admissionReviewVersions: [v1]
   clientConfig:
     # The webhook fills in caBundle.
     service:
       name: bulkhead-webhook
-      namespace: {{ .context.Release.Namespace }}
-      path: {{ .path }}
+      namespace: {{ $.context.Release.Namespace }}
+      path: /{{ $.step }}
       port: 443
   failurePolicy: Fail
   matchPolicy: Equivalent
   sideEffects: None
-  timeoutSeconds: {{ .context.Values.webhook.timeoutSeconds }}
-  {{- if eq .path "/mutate" }}
+  timeoutSeconds: {{ $.context.Values.webhook.timeoutSeconds }}
+  {{- if eq $.step "mutate" }}
   # Again if another webhook changes the object after us.
   reinvocationPolicy: IfNeeded
   {{- end }}
   rules:
-    {{- .rule | nindent 4 }}
+    - apiGroups: [{{ .group | quote }}]
+      apiVersions: {{ .versions | toJson }}
+      resources: {{ .resources | toJson }}
+      scope: {{ .scope | quote }}
+      operations: {{ ternary (list "CREATE") (list "CREATE" "UPDATE") (default false .creationOnly) | toJson }}
   {{- if .namespaced }}
-  # Our own namespaces, so that a cluster can start from nothing.
   namespaceSelector:
     matchExpressions:
       - key: kubernetes.io/metadata.name
         operator: NotIn
         values:
-          - {{ .context.Release.Namespace }}
-          - {{ .context.Values.tokens.namespace }}
+          - {{ $.context.Release.Namespace }}
+          - {{ $.context.Values.tokens.namespace }}
   {{- end }}
   matchConditions:
-    {{- .condition | nindent 4 }}
+    {{- include (printf "bulkhead.match.%s" (default .name .match)) $.context | trim | nindent 4 }}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{/* A rule: (dict "group" "" "resource" "persistentvolumes" "scope" "Cluster" "operations" (list "CREATE")). */}}
-{{- define "bulkhead.rule" -}}
-- apiGroups: [{{ .group | quote }}]
-  apiVersions: [v1]
-  resources: [{{ .resource }}]
-  scope: {{ .scope }}
-  operations: [{{ join ", " .operations }}]
-{{- end }}
-
-{{/* StorageClasses of our drivers, by either kind of name. */}}
-{{- define "bulkhead.match.storageclass" -}}
-- name: driver-is-ours
-  expression: >-
-    !has(object.provisioner)
-    || object.provisioner in {{ concat .Values.drivers.csi .Values.drivers.inTree | toJson }}
-{{- end }}
-
-{{/* VolumeSnapshotClasses of our drivers. */}}
-{{- define "bulkhead.match.volumesnapshotclass" -}}
-- name: driver-is-ours
-  expression: >-
-    !has(object.driver)
-    || object.driver in {{ .Values.drivers.csi | toJson }}
-{{- end }}
-
-{{/* Annotations that changed: a list of keys. */}}
+{{/* Whether any of the annotations changed: (list "key" ...). */}}
 {{- define "bulkhead.match.annotationsChanged" -}}
 {{ toJson . }}.exists(key,
       object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])
 {{- end }}
 
-{{/* The annotations that say whose an object is (tenancy/origin.go). */}}
-{{- define "bulkhead.originKeys" -}}
-bulkhead.dev/namespace bulkhead.dev/namespace-uid bulkhead.dev/tenant
+{{/* The annotations that say whose an object is (tenancy/origin.go), and more: (list "key" ...). */}}
+{{- define "bulkhead.match.referencesChanged" -}}
+{{ include "bulkhead.match.annotationsChanged" (concat (list "bulkhead.dev/namespace" "bulkhead.dev/namespace-uid" "bulkhead.dev/tenant") .) }}
 {{- end }}
 
-{{/*
-Snapshot contents of our drivers; of updates those that touch what a rule reads.
-Finalizers of an object on its way out are none of that.
-*/}}
-{{- define "bulkhead.match.volumesnapshotcontent" -}}
+{{/* Classes of our drivers, by a name that we are told of or by another that they are known to have (tenancy/drivers.go). */}}
+{{- define "bulkhead.match.storageclasses" -}}
+- name: driver-is-ours
+  expression: >-
+    !has(object.provisioner)
+    || object.provisioner in {{ concat .Values.drivers.csi .Values.drivers.inTree (list "pxd.portworx.com" "kubernetes.io/portworx-volume" "pxd.openstorage.org" "com.openstorage.pxd") | uniq | toJson }}
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE" || object.?parameters != oldObject.?parameters
+{{- end }}
+
+{{- define "bulkhead.match.volumeattributesclasses" -}}
+- name: driver-is-ours
+  expression: >-
+    !has(object.driverName)
+    || object.driverName in {{ .Values.drivers.csi | toJson }}
+{{- end }}
+
+{{/* Snapshot classes, single and of groups. */}}
+{{- define "bulkhead.match.volumesnapshotclasses" -}}
+- name: driver-is-ours
+  expression: >-
+    !has(object.driver)
+    || object.driver in {{ .Values.drivers.csi | toJson }}
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE" || object.?driver != oldObject.?driver || object.?parameters != oldObject.?parameters
+{{- end }}
+{{- define "bulkhead.match.volumegroupsnapshotclasses" -}}
+{{ include "bulkhead.match.volumesnapshotclasses" . }}
+{{- end }}
+
+{{/* Of snapshots those alone that name their content: the others are of a claim, and guarded there. */}}
+{{- define "bulkhead.match.volumesnapshots" -}}
+- name: names-its-content
+  expression: >-
+    object.?spec.?source.?volumeSnapshotContentName.hasValue()
+    && (request.operation != "UPDATE" || object.?spec.?source != oldObject.?spec.?source)
+{{- end }}
+{{- define "bulkhead.match.volumegroupsnapshots" -}}
+- name: names-its-content
+  expression: >-
+    object.?spec.?source.?volumeGroupSnapshotContentName.hasValue()
+    && (request.operation != "UPDATE" || object.?spec.?source != oldObject.?spec.?source)
+{{- end }}
+
+{{/* Snapshot contents of our drivers; the driver of one can be changed. */}}
+{{- define "bulkhead.match.volumesnapshotcontents" -}}
 - name: driver-is-ours
   expression: >-
     !has(object.spec)
@@ -93,15 +146,19 @@ Finalizers of an object on its way out are none of that.
   expression: >-
     request.operation != "UPDATE"
     || object.?spec != oldObject.?spec
-    || {{ include "bulkhead.match.annotationsChanged" (concat (splitList " " (include "bulkhead.originKeys" .)) (list
-      "snapshot.storage.kubernetes.io/deletion-secret-name" "snapshot.storage.kubernetes.io/deletion-secret-namespace")) }}
+    || object.?status.?snapshotHandle != oldObject.?status.?snapshotHandle
+    || object.?status.?volumeSnapshotInfoList != oldObject.?status.?volumeSnapshotInfoList
+    || {{ include "bulkhead.match.referencesChanged" (list
+      "snapshot.storage.kubernetes.io/deletion-secret-name" "snapshot.storage.kubernetes.io/deletion-secret-namespace"
+      "groupsnapshot.storage.kubernetes.io/deletion-secret-name" "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
+      "snapshot.storage.kubernetes.io/allow-volume-mode-change") }}
+{{- end }}
+{{- define "bulkhead.match.volumegroupsnapshotcontents" -}}
+{{ include "bulkhead.match.volumesnapshotcontents" . }}
 {{- end }}
 
-{{/*
-Volumes of our drivers, by a CSI or by the in-tree source; of updates those that
-touch what a rule reads.
-*/}}
-{{- define "bulkhead.match.persistentvolume" -}}
+{{/* Volumes of our drivers, by a CSI or by the in-tree source. */}}
+{{- define "bulkhead.match.persistentvolumes" -}}
 - name: driver-is-ours
   expression: >-
     !has(object.spec)
@@ -111,26 +168,73 @@ touch what a rule reads.
 - name: new-or-changed
   expression: >-
     request.operation != "UPDATE"
-    || object.?spec != oldObject.?spec
-    || {{ include "bulkhead.match.annotationsChanged" (concat (splitList " " (include "bulkhead.originKeys" .)) (list
+    || object.?spec.?claimRef != oldObject.?spec.?claimRef
+    || {{ include "bulkhead.match.referencesChanged" (list
       "volume.kubernetes.io/provisioner-deletion-secret-name" "volume.kubernetes.io/provisioner-deletion-secret-namespace"
-      "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace")) }}
+      "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace") }}
 {{- end }}
 
 {{/*
-All claims but those that are on their way out, where nothing changed that we or
-the driver read: their finalizers must come off even while we are away. That the
-object is being deleted is read from what is stored, not from what is sent.
+All new claims. Of updates: what a rule reads as long as the claim lives, and
+every annotation and label until it is bound, since the driver reads them all.
+Not what Kubernetes itself writes to provision and bind, so that claims of every
+driver go on while we are away: those annotations mean nothing to the driver, and
+the binder writes a claim into a volume of ours first, which is guarded there.
 */}}
-{{- define "bulkhead.match.persistentvolumeclaim" -}}
-- name: not-only-going
+{{- define "bulkhead.match.persistentvolumeclaims" -}}
+- name: new-or-changed
   expression: >-
     request.operation != "UPDATE"
-    || !has(oldObject.metadata.deletionTimestamp)
     || !has(object.spec)
     || !has(oldObject.spec)
-    || object.spec != oldObject.spec
-    || object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})
-    || object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})
-    || object.metadata.?ownerReferences.orValue([]) != oldObject.metadata.?ownerReferences.orValue([])
+    || object.spec.?storageClassName != oldObject.spec.?storageClassName
+    || (object.spec.?volumeName != oldObject.spec.?volumeName
+    && !(request.userInfo.username in ["system:serviceaccount:kube-system:persistent-volume-binder", "system:kube-controller-manager"]))
+    || object.spec.?volumeAttributesClassName != oldObject.spec.?volumeAttributesClassName
+    || object.spec.?dataSource != oldObject.spec.?dataSource
+    || object.spec.?dataSourceRef != oldObject.spec.?dataSourceRef
+    || object.spec.?selector != oldObject.spec.?selector
+    || {{ include "bulkhead.match.annotationsChanged" (list
+      "openstorage.io/auth-secret-name" "openstorage.io/auth-secret-namespace" "volume.beta.kubernetes.io/storage-class"
+      "stork.libopenstorage.org/snapshot-source-namespace" "stork/snapshot-source-namespace") }}
+    || (oldObject.spec.?volumeName.orValue("") == ""
+    && (object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})
+    || object.metadata.?annotations.orValue({}).exists(key,
+      !key.startsWith("volume.kubernetes.io/")
+      && !key.startsWith("pv.kubernetes.io/")
+      && key != "volume.beta.kubernetes.io/storage-provisioner"
+      && object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])))
+{{- end }}
+
+{{/* Pods with an inline volume of ours. The volumes of a Pod are immutable. */}}
+{{- define "bulkhead.match.pods" -}}
+- name: inline-volume-of-ours
+  expression: >-
+    object.spec.?volumes.orValue([]).exists(v,
+      has(v.portworxVolume) || (has(v.csi) && v.csi.?driver.orValue("") in {{ .Values.drivers.csi | toJson }}))
+{{- end }}
+
+{{/* Namespaces that join or leave a labelled tenant. */}}
+{{- define "bulkhead.match.namespaces" -}}
+- name: tenant-changes
+  expression: >-
+    request.operation == "UPDATE"
+    ? object.metadata.?labels[?"bulkhead.dev/tenant"] != oldObject.metadata.?labels[?"bulkhead.dev/tenant"]
+    : object.metadata.?labels[?"bulkhead.dev/tenant"].hasValue()
+{{- end }}
+
+{{- define "bulkhead.match.stork" -}}
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE"
+    || object.?spec != oldObject.?spec
+    || {{ include "bulkhead.match.annotationsChanged" (list
+      "openstorage.io/auth-secret-name" "openstorage.io/auth-secret-namespace"
+      "stork.libopenstorage.org/snapshot-restore-namespaces" "stork/snapshot-restore-namespaces") }}
+{{- end }}
+
+{{- define "bulkhead.match.cdi" -}}
+- name: new-or-changed
+  expression: >-
+    request.operation != "UPDATE" || object.?spec != oldObject.?spec
 {{- end }}

@@ -1,0 +1,89 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// ruleE3: a namespace joins or leaves a labelled tenant only by those who may
+// assign both, and never while it has volumes: they would stay with the old
+// tenant (CVE-2022-46167 and CVE-2025-55205 are namespaces that moved
+// themselves).
+var ruleE3 = rule[*review[corev1.Namespace]]{id: "BH-E3", check: func(ctx context.Context, l *lookup, r *review[corev1.Namespace]) ([]Denial, error) {
+	const field = "metadata.labels[" + tenancy.TenantLabel + "]"
+	is, was := r.object.Labels[tenancy.TenantLabel], ""
+	if r.old != nil {
+		was = r.old.Labels[tenancy.TenantLabel]
+	}
+	if is == was {
+		return nil, nil
+	}
+	var denials []Denial
+	for _, tenant := range []string{is, was} {
+		if tenant == "" {
+			continue
+		}
+		may, err := l.mayAssign(ctx, r.user, tenant)
+		if err != nil {
+			return denials, err
+		}
+		if !may {
+			denials = append(denials, Denial{
+				Field:   field,
+				Message: "you may not put namespaces into this tenant, or take them out",
+				Mend:    "leave the label as it is, or ask the cluster admin",
+			})
+			break // one reason, whichever tenant it is
+		}
+	}
+	if r.old == nil {
+		return denials, nil
+	}
+	holds, err := l.holdsVolumes(ctx, r.object.Name)
+	if err != nil {
+		return denials, err
+	}
+	if holds {
+		denials = append(denials, Denial{
+			Field:   field,
+			Message: "the namespace has volumes, and they would stay with the tenant that it leaves",
+			Mend:    "make another namespace in that tenant, or delete the claims and their volumes first",
+		})
+	}
+	return denials, nil
+}}
+
+// holdsVolumes reports whether a volume of ours is for the namespace, or a claim
+// of ours there waits for one.
+func (l *lookup) holdsVolumes(ctx context.Context, namespace string) (bool, error) {
+	var volumes corev1.PersistentVolumeList
+	if err := l.cached.List(ctx, &volumes); err != nil {
+		return false, fmt.Errorf("look for volumes of a namespace: %w", err)
+	}
+	for i := range volumes.Items {
+		pv := &volumes.Items[i]
+		if l.ours(pv) && pv.Spec.ClaimRef != nil && pv.Spec.ClaimRef.Namespace == namespace {
+			return true, nil
+		}
+	}
+	var claims corev1.PersistentVolumeClaimList
+	if err := l.cached.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
+		return false, fmt.Errorf("look for claims of a namespace: %w", err)
+	}
+	for i := range claims.Items {
+		name := className(&claims.Items[i])
+		class, found, err := l.class(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		if name != "" && found && l.drivers.Owns(class.Provisioner) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
