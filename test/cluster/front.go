@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +13,14 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -47,8 +49,10 @@ type Front struct {
 // Ask is a request for a token, as the front sees it.
 type Ask struct {
 	When time.Time
-	// Account is the ServiceAccount, namespace/name, that the credential names.
-	Account string
+	// Account is the ServiceAccount, namespace/name, that the credential names, and
+	// KeyID that of the key that signed it: compute clusters have the same names
+	// for the former, never the same key.
+	Account, KeyID string
 	// Tenant is whom the token is to be for, zero if that cannot be read.
 	Tenant tenancy.Tenant
 	// Spoilt is whether the front did not just let it pass.
@@ -91,12 +95,15 @@ func Deny(code string) Fault {
 	}
 }
 
-// Hold lets the request pass when release is closed.
-func Hold(release <-chan struct{}) Fault {
+// Hold lets the request pass when release is closed, and calls answered once the
+// answer is on its way.
+func Hold(release <-chan struct{}, answered func()) Fault {
 	return func(f *Front, w http.ResponseWriter, r *http.Request, form url.Values) {
+		defer answered()
 		select {
 		case <-release:
 			f.forward(w, r, form)
+			_ = http.NewResponseController(w).Flush()
 		case <-f.gone.Done():
 		}
 	}
@@ -216,7 +223,8 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 
 // note records a request and says what becomes of it.
 func (f *Front) note(form url.Values) Fault {
-	ask := Ask{Account: accountOf(form.Get("subject_token"))}
+	var ask Ask
+	ask.Account, ask.KeyID = readCredential(form.Get("subject_token"))
 	ask.Tenant, _ = exchange.ParseScope(form.Get("scope"))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -247,25 +255,28 @@ func (f *Front) forward(w http.ResponseWriter, r *http.Request, form url.Values)
 	proxy.ServeHTTP(w, r)
 }
 
-// accountOf reads the ServiceAccount out of a credential, unverified: that is the
-// issuer's to do.
-func accountOf(credential string) string {
-	parts := strings.Split(credential, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+// readCredential reads the ServiceAccount and the id of the key out of a
+// credential, unverified: that is the issuer's to do.
+func readCredential(credential string) (account, keyID string) {
+	var claims jwt.RegisteredClaims
+	token, _, err := jwt.NewParser().ParseUnverified(credential, &claims)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	var claims struct {
-		Subject string `json:"sub"`
+	account, _ = strings.CutPrefix(claims.Subject, "system:serviceaccount:")
+	keyID, _ = token.Header["kid"].(string)
+	return strings.Replace(account, ":", "/", 1), keyID
+}
+
+// AccountKeyID is the id of the key that signs the cluster's ServiceAccount
+// tokens.
+func (c *Compute) AccountKeyID() (string, error) {
+	token, err := os.ReadFile(c.dir.path(fmt.Sprintf("token-%s-%s-api", releaseNamespace, sidecarName)))
+	if err != nil {
+		return "", fmt.Errorf("ServiceAccount key of %s: %w", c.Name, err)
 	}
-	if json.Unmarshal(raw, &claims) != nil {
-		return ""
-	}
-	account, _ := strings.CutPrefix(claims.Subject, "system:serviceaccount:")
-	return strings.Replace(account, ":", "/", 1)
+	_, keyID := readCredential(string(token))
+	return keyID, nil
 }
 
 // startFront puts a front where the issuer of s is to be found.

@@ -24,8 +24,9 @@ type Installation struct {
 	Values string
 	// SidecarReplicas is how many replicas of the sidecar run, one if zero.
 	SidecarReplicas int
-	// SidecarArgs follow the chart's arguments.
-	SidecarArgs []string
+	// SidecarArgs follow the chart's arguments, SidecarEnv is added to the
+	// environment.
+	SidecarArgs, SidecarEnv []string
 }
 
 // Install installs Bulkhead in a compute cluster that is registered: it applies
@@ -86,7 +87,7 @@ func (e *Environment) UpgradeSidecar(ctx context.Context, c *Compute, how Instal
 	c.Layout = r.layout()
 	for _, p := range c.Sidecars {
 		p.Stop()
-		e.supervisor.replace(p)
+		e.supervisor.forget(p)
 	}
 	if err := e.startSidecars(ctx, c, r, how); err != nil {
 		return fmt.Errorf("upgrade in %s: %w", c.Name, err)
@@ -105,7 +106,7 @@ func (e *Environment) startSidecars(ctx context.Context, c *Compute, r *release,
 	for i, port := range ports {
 		p := part{
 			name: sidecarName, path: e.cfg.Binaries.Sidecar, endpoint: loopback(port), health: "/healthz",
-			args: slices.Clone(how.SidecarArgs), restarts: true,
+			args: slices.Clone(how.SidecarArgs), env: how.SidecarEnv, restarts: true,
 		}
 		if !slices.Contains(r.arguments[sidecarName], "--csi-address=") {
 			p.args = append(p.args, "--csi-address="+c.CSISocket)
@@ -136,7 +137,7 @@ type part struct {
 	name             string // of the Deployment and its ServiceAccount
 	path             string
 	endpoint, health string // host:port and path of what tells it is ready
-	args             []string
+	args, env        []string
 	restarts         bool
 	// replica is its number among several, from 1; zero if it is alone.
 	replica int
@@ -164,7 +165,7 @@ func (e *Environment) startProduct(ctx context.Context, c *Compute, r *release, 
 		"--issuer-ca-file="+e.Storage.IssuerCAFile,
 	)
 	what := spec{
-		name: c.Name + "-" + p.name, path: p.path, args: append(args, p.args...),
+		name: c.Name + "-" + p.name, path: p.path, args: append(args, p.args...), env: p.env,
 		endpoint: "http://" + p.endpoint, restarts: p.restarts,
 		ready: httpOK("http://" + p.endpoint + p.health),
 	}

@@ -448,8 +448,9 @@ func (s *supervisor) ending() bool {
 	return s.stopping
 }
 
-// replace forgets a process that has ended for good, as another takes its name.
-func (s *supervisor) replace(p *Process) {
+// forget drops a process that has ended for good, so that another can take its
+// name.
+func (s *supervisor) forget(p *Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.processes = slices.DeleteFunc(s.processes, func(other *Process) bool { return other == p })

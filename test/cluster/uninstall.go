@@ -17,16 +17,16 @@ const (
 )
 
 // Uninstall is a `helm uninstall` of what InstallAs installed with these values.
-// It ends the processes, as nobody else would, deletes the chart's objects, and
+// It ends the processes, as no kubelet would, deletes the chart's objects, and
 // runs the Jobs that the chart has for that moment, whose output it returns.
 func (e *Environment) Uninstall(ctx context.Context, c *Compute, how Installation) (output string, err error) {
 	r, err := e.renderChart(ctx, c, how.Values)
 	if err != nil {
 		return "", fmt.Errorf("uninstall in %s: %w", c.Name, err)
 	}
-	c.Webhook.Stop()
-	for _, p := range c.Sidecars {
+	for _, p := range append([]*Process{c.Webhook}, c.Sidecars...) {
 		p.Stop()
+		e.supervisor.forget(p)
 	}
 	objects := slices.DeleteFunc(slices.Clone(r.objects), func(o *unstructured.Unstructured) bool {
 		return o.GetAnnotations()[resourcePolicy] == "keep"
