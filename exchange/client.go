@@ -163,8 +163,12 @@ func refusal(resp *http.Response, body []byte) *Error {
 		// Not an OAuth answer, so something between us and the issuer spoke.
 		e.ErrorResponse = ErrorResponse{Code: ServerError, Description: "the answer is not one of the issuer's"}
 	}
-	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
+	// RFC 9110 §10.2.3: seconds, or a date.
+	after := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(after, 10, 32); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
+	} else if date, err := http.ParseTime(after); err == nil {
+		e.RetryAfter = max(0, time.Until(date))
 	}
 	return e
 }

@@ -8,8 +8,6 @@ import (
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 // reconcileContent keeps a token for looking at a pre-provisioned snapshot
@@ -25,18 +23,21 @@ func (c *controller) reconcileContent(ctx context.Context, k key) (time.Duration
 		if secret == nil || !c.references.complete() {
 			return 0, nil
 		}
-		return 0, c.tokens.remove(ctx, secret)
+		return 0, c.remove(ctx, secret)
 	}
 	ns, err := c.namespace(object.Spec.VolumeSnapshotRef.Namespace)
 	if err != nil {
 		return 0, err
 	}
-	tenant, ok := tenancy.OriginOf(object.Annotations)
+	tenant, ok := contentReferrer(object).origin()
 	if !ok {
 		if !stays(ns) {
 			return 0, nil // nobody can say whose it is; what is there runs out
 		}
 		tenant = tenantOf(ns)
+	}
+	if stays(ns) && !c.selected.takes(ns) {
+		return 0, nil
 	}
 	if len(target.ref.Name) > validation.DNS1123SubdomainMaxLength {
 		return 0, fmt.Errorf("the name of the snapshot content is too long by %d characters for a Secret to be named after it",
@@ -47,6 +48,18 @@ func (c *controller) reconcileContent(ctx context.Context, k key) (time.Duration
 		APIVersion: snapshotv1.SchemeGroupVersion.String(), Kind: "VolumeSnapshotContent", Name: object.Name, UID: object.UID,
 	}
 	return c.refresh(ctx, k, target, secret)
+}
+
+// contentsOf are the names of the pre-provisioned contents for a namespace.
+func (s *references) contentsOf(namespace string) []string {
+	found, _ := s.find(byNamespace, namespace) // an index that is there
+	var names []string
+	for _, r := range found {
+		if c, ok := r.object.(*snapshotv1.VolumeSnapshotContent); ok && c.Spec.Source.SnapshotHandle != nil {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // content is the snapshot content of that name, nil if there is none of our

@@ -25,6 +25,8 @@ const (
 	// the issuer, is tried again.
 	minRetry = time.Second
 	maxRetry = 5 * time.Minute
+	// busyRetry is when an item that is worked on in the other lane comes back.
+	busyRetry = 100 * time.Millisecond
 )
 
 // controller keeps one fresh token for each namespace, and for what namespaces
@@ -51,7 +53,20 @@ type controller struct {
 func (c *controller) start() {
 	c.lanes = newLanes(c.isUrgent)
 	c.retry = workqueue.NewTypedItemExponentialFailureRateLimiter[key](minRetry, maxRetry)
-	c.minter.gate = newGate(c.now, c.lanes.add)
+	c.minter.gate = newGate(c.now, c.lanes.addAfter)
+}
+
+// patience is how long an item can wait, as at the gate.
+func (c *controller) patience(k key) time.Duration {
+	if k.kind != ofNamespace {
+		return maxRetry
+	}
+	secret, err := c.tokens.get(c.layout.TokenSecret(k.name))
+	if err != nil || secret == nil {
+		return maxRetry
+	}
+	r, _ := recordOf(secret)
+	return patience(r.expires.Sub(c.now()), maxRetry)
 }
 
 // run works both lanes until ctx ends.
@@ -79,7 +94,12 @@ func (c *controller) next(ctx context.Context, lane workqueue.TypedDelayingInter
 		right.Add(k)
 		return true
 	}
+	if !c.lanes.begin(k) {
+		lane.AddAfter(k, busyRetry)
+		return true
+	}
 	again, err := c.reconcile(ctx, k)
+	c.lanes.end(k)
 	switch gate := c.minter.gate; {
 	case errors.Is(err, errWaiting):
 		gate.settle()
@@ -96,7 +116,7 @@ func (c *controller) next(ctx context.Context, lane workqueue.TypedDelayingInter
 		}
 	case ctx.Err() != nil:
 	default:
-		after := c.retry.When(k)
+		after := min(c.retry.When(k), c.patience(k))
 		c.report(ctx, k, err, after)
 		c.lanes.addAfter(k, after)
 	}
@@ -106,7 +126,7 @@ func (c *controller) next(ctx context.Context, lane workqueue.TypedDelayingInter
 // report says once for each attempt what kept an item from being in order.
 func (c *controller) report(ctx context.Context, k key, err error, after time.Duration) {
 	logger := klog.FromContext(ctx)
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if contested(err) {
 		// Our own write that the cache has not seen, or that of another leader.
 		logger.V(2).Info("The object has changed; looking again", string(k.kind), k.name, "reason", err.Error())
 		return
@@ -123,9 +143,17 @@ func (c *controller) report(ctx context.Context, k key, err error, after time.Du
 	}
 }
 
-// event is about a Namespace, and lies in it, where its people look.
+// contested reports whether somebody else has written the object since it was
+// seen.
+func contested(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// event is about a Namespace, and lies in it, where its people look, or in
+// "default" once nothing can be made in it any more.
 func (c *controller) event(ns *corev1.Namespace, eventType, reason, format string, arguments ...any) {
-	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: ns.Name, Namespace: ns.Name, UID: ns.UID}
+	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: ns.Name, UID: ns.UID}
+	if stays(ns) {
+		about.Namespace = ns.Name
+	}
 	c.events.Eventf(about, eventType, reason, format, arguments...)
 }
 
@@ -203,13 +231,6 @@ func (c *controller) reconcileNamespace(ctx context.Context, k key) (time.Durati
 	if secret != nil && !c.isOf(secret, ns) {
 		secret = nil // clear has removed it
 	}
-	if secret != nil && !secret.DeletionTimestamp.IsZero() {
-		// Somebody deleted it, and our finalizer kept it.
-		if err := c.tokens.remove(ctx, secret); err != nil {
-			return 0, err
-		}
-		secret = nil
-	}
 	if !c.selected.takes(ns) {
 		return c.wither(ctx, k, ns, secret)
 	}
@@ -223,28 +244,40 @@ func (c *controller) isOf(secret *corev1.Secret, ns *corev1.Namespace) bool {
 	if c.layout.Placement == tenancy.InTenant {
 		return true
 	}
+	for _, owner := range secret.OwnerReferences {
+		if owner.Kind == "Namespace" {
+			return owner.UID == ns.UID
+		}
+	}
 	r, ok := recordOf(secret)
-	return ok && r.tenant.Namespace == ns.Name && r.tenant.UID == string(ns.UID)
+	// One that does not say whose it is, is not moved but overwritten.
+	return !ok || (r.tenant.Namespace == ns.Name && r.tenant.UID == string(ns.UID))
 }
 
 // wither is for a namespace that is not selected: what volumes still use is
 // kept fresh, and what nothing uses is removed once it has run out.
 func (c *controller) wither(ctx context.Context, k key, ns *corev1.Namespace, secret *corev1.Secret) (time.Duration, error) {
-	if secret == nil {
-		return 0, nil
-	}
 	slot := c.liveSlot(ns)
-	used, err := c.references.find(bySecret, slot.ref.String())
+	used, err := c.references.find(byNamespace, ns.Name)
 	if err != nil {
 		return 0, err
 	}
 	if len(used) > 0 {
 		return c.refresh(ctx, k, slot, secret)
 	}
+	if secret == nil || secret.Type != secretType {
+		return 0, nil
+	}
 	if r, ok := recordOf(secret); ok && c.now().Before(r.expires) {
 		return r.expires.Sub(c.now()), nil
 	}
-	return 0, c.tokens.remove(ctx, secret)
+	return 0, c.remove(ctx, secret)
+}
+
+// remove deletes a Secret, and what is known of it.
+func (c *controller) remove(ctx context.Context, secret *corev1.Secret) error {
+	c.minter.published.forget(tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name})
+	return c.tokens.remove(ctx, secret)
 }
 
 func (c *controller) liveSlot(ns *corev1.Namespace) slot {
@@ -272,13 +305,20 @@ func (c *controller) recheck() {
 // refresh makes sure that the slot holds a fresh token, given the Secret that is
 // there. A token that cannot be had or fails its proof leaves it as it is.
 func (c *controller) refresh(ctx context.Context, k key, s slot, secret *corev1.Secret) (time.Duration, error) {
+	if err := keptByOthers(secret); err != nil {
+		return 0, err
+	}
 	r, again, err := c.minter.fresh(ctx, k, s, secret)
 	if err != nil || r == nil {
 		return again, err
 	}
 	if err := c.tokens.put(ctx, secret, r.secret); err != nil {
+		if !contested(err) {
+			c.minter.published.keep(s.ref, r)
+		}
 		return 0, err
 	}
+	c.minter.published.note(s.ref, r, secret)
 	c.metrics.published.WithLabelValues(string(s.state)).Inc()
 	klog.FromContext(ctx).V(2).Info("Published a token", "secret", s.ref.String(), "subject", r.subject,
 		"reason", r.reason, "expires", r.expires, "refresh", r.refresh)
@@ -309,6 +349,9 @@ func (c *controller) seeNamespace(object any) {
 		c.lanes.add(key{ofNamespace, ns.Name})
 		// Its last token may have to go on without it.
 		c.lanes.add(key{ofRetired, string(ns.UID)})
+		for _, name := range c.references.contentsOf(ns.Name) {
+			c.lanes.add(key{ofContent, name})
+		}
 	}
 }
 
@@ -349,7 +392,7 @@ func (c *controller) seeReferrer(object any) {
 	if r.namespace != "" {
 		c.lanes.add(key{ofNamespace, r.namespace})
 	}
-	if origin, ok := tenancy.OriginOf(r.object.GetAnnotations()); ok {
+	if origin, ok := r.origin(); ok {
 		c.lanes.add(key{ofRetired, origin.UID})
 	}
 	if content, ok := object.(*snapshotv1.VolumeSnapshotContent); ok {

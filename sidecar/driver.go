@@ -75,7 +75,7 @@ func connect(ctx context.Context, cfg *Config, m csimetrics.CSIMetricsManager) (
 }
 
 func dial(ctx context.Context, address string, m csimetrics.CSIMetricsManager) (*grpc.ClientConn, string, error) {
-	conn, err := connection.Connect(ctx, address, m)
+	conn, err := connection.Connect(ctx, address, m, connection.WithTimeout(0)) // as long as it takes
 	if err != nil {
 		return nil, "", fmt.Errorf("connect to the CSI driver at %s: %w", address, err)
 	}

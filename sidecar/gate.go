@@ -23,13 +23,17 @@ const (
 // items waiting; they go on, the most urgent first, once a request succeeds.
 type gate struct {
 	now func() time.Time
-	// wake puts an item back to work.
-	wake func(key)
+	// wake puts an item back to work, after a while.
+	wake func(key, time.Duration)
 
 	mu      sync.Mutex
 	state   gateState
 	waiting map[key]waiter
 	backoff wait.Backoff
+	// closings counts how often an item has closed the gate since its own last
+	// success: one that always fails must not close it for the others again and
+	// again.
+	closings map[key]int
 	// era counts the closings: requests that were under way when the gate closed
 	// do not close it again.
 	era    int
@@ -57,8 +61,8 @@ type waiter struct {
 	tries int
 }
 
-func newGate(now func() time.Time, wake func(key)) *gate {
-	return &gate{now: now, wake: wake, waiting: map[key]waiter{}, backoff: freshBackoff()}
+func newGate(now func() time.Time, wake func(key, time.Duration)) *gate {
+	return &gate{now: now, wake: wake, waiting: map[key]waiter{}, closings: map[key]int{}, backoff: freshBackoff()}
 }
 
 func freshBackoff() wait.Backoff {
@@ -87,16 +91,27 @@ func (g *gate) succeeded(era int, k key) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.waiting, k)
+	delete(g.closings, k)
 	if g.state == open || era != g.era {
 		return false
 	}
 	g.state, g.backoff = open, freshBackoff()
 	g.stop()
 	for _, k := range g.byUrgency() {
-		g.wake(k)
+		g.wake(k, g.penance(k))
 	}
 	clear(g.waiting)
 	return true
+}
+
+// penance is how long an item waits that closed the gate more than once.
+func (g *gate) penance(k key) time.Duration {
+	n := g.closings[k]
+	if n < 2 {
+		return 0
+	}
+	const most = 9 // 512 seconds, beyond any cap
+	return min(minRetry<<min(n-1, most), maxRetry, g.patience(g.waiting[k]))
 }
 
 // failed says that the issuer did not answer to the point; the item waits. It
@@ -105,12 +120,15 @@ func (g *gate) failed(era int, k key, expires time.Time, retryAfter time.Duratio
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == open && era != g.era {
-		g.wake(k) // it failed before others succeeded
+		g.wake(k, minRetry) // it failed before others succeeded
 		return 0
 	}
 	g.waiting[k] = waiter{expires, g.waiting[k].tries + 1}
 	if era != g.era {
 		return 0
+	}
+	if g.state == open {
+		g.closings[k]++
 	}
 	g.era++
 	g.state = closed
@@ -122,14 +140,21 @@ func (g *gate) failed(era int, k key, expires time.Time, retryAfter time.Duratio
 	return pause
 }
 
+func (g *gate) patience(w waiter) time.Duration {
+	return patience(w.expires.Sub(g.now()), maxRetryAfter)
+}
+
+// leastPatience keeps many tokens that run out one after another from being one
+// request after another.
+const leastPatience = 10 * time.Second
+
 // patience is how long an item can wait: half of what its token has left. One
 // without a token, or whose token has run out, has nothing more to lose.
-func (g *gate) patience(w waiter) time.Duration {
-	left := w.expires.Sub(g.now())
+func patience(left, most time.Duration) time.Duration {
 	if left <= 0 {
-		return maxRetryAfter
+		return most
 	}
-	return max(left/2, minIssuerBackoff)
+	return min(max(left/2, leastPatience), most)
 }
 
 func (g *gate) park(k key, expires time.Time) {
@@ -191,11 +216,12 @@ func (g *gate) forget(k key) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.waiting, k)
+	delete(g.closings, k)
 }
 
 func (g *gate) wakeFirst() {
 	if order := g.byUrgency(); len(order) > 0 {
-		g.wake(order[0])
+		g.wake(order[0], 0)
 	}
 }
 
@@ -204,7 +230,7 @@ func (g *gate) wakeFirst() {
 func (g *gate) byUrgency() []key {
 	return slices.SortedFunc(maps.Keys(g.waiting), func(a, b key) int {
 		x, y := g.waiting[a], g.waiting[b]
-		return cmp.Or(cmp.Compare(x.tries, y.tries), x.expires.Compare(y.expires), cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(x.tries+g.closings[a], y.tries+g.closings[b]), x.expires.Compare(y.expires), cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
 	})
 }
 

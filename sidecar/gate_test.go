@@ -18,10 +18,12 @@ type doorkeeper struct {
 
 func newDoorkeeper() *doorkeeper {
 	d := &doorkeeper{}
-	d.gate = newGate(time.Now, func(k key) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.woken = append(d.woken, k.name)
+	d.gate = newGate(time.Now, func(k key, after time.Duration) {
+		time.AfterFunc(after, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.woken = append(d.woken, k.name)
+		})
 	})
 	return d
 }
@@ -69,8 +71,10 @@ func TestTheGateLetsOneTryAndThenAll(t *testing.T) {
 		if !g.succeeded(era, item("first")) {
 			t.Error("that it works again is no news")
 		}
-		if woken := g.look(); !slices.Equal(woken, []string{"urgent", "b", "a"}) {
-			t.Errorf("woken, by urgency: %v", woken)
+		woken := g.look()
+		slices.Sort(woken) // the timers of this test ring in no order
+		if !slices.Equal(woken, []string{"a", "b", "urgent"}) {
+			t.Errorf("woken: %v", woken)
 		}
 		if _, ok := g.enter(item("z"), time.Time{}); !ok || !g.isOpen() {
 			t.Error("the gate did not open")
@@ -108,7 +112,7 @@ func TestTheGateHonoursRetryAfterWithinReason(t *testing.T) {
 		for _, c := range []struct{ retryAfter, left, least, most time.Duration }{
 			{30 * time.Second, time.Hour, 30 * time.Second, 30 * time.Second},
 			{30 * time.Second, 20 * time.Second, 10 * time.Second, 10 * time.Second}, // half of what is left
-			{30 * time.Second, time.Second, time.Second, time.Second},
+			{30 * time.Second, time.Second, leastPatience, leastPatience},
 			{24 * time.Hour, 24 * time.Hour, maxRetryAfter, maxRetryAfter},
 			{24 * time.Hour, -time.Hour, maxRetryAfter, maxRetryAfter}, // it has run out: nothing more to lose
 		} {
@@ -191,8 +195,42 @@ func TestALateFailureIsTriedAgain(t *testing.T) {
 		g.succeeded(era, item("a"))
 		g.look()
 		g.failed(slow, item("slow"), time.Time{}, 0)
+		time.Sleep(minRetry)
 		if woken := g.look(); !slices.Equal(woken, []string{"slow"}) || !g.isOpen() {
 			t.Errorf("woken: %v, open: %v", woken, g.isOpen())
+		}
+	})
+}
+
+// One item that always fails must not close the gate for the others again and
+// again.
+func TestAnItemThatKeepsClosingTheGateWaitsEverLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, start, closings := newDoorkeeper(), time.Now(), 0
+		work := []string{"bad"}
+		for time.Since(start) < 30*time.Minute {
+			for _, name := range append(work, "good") {
+				era, ok := g.enter(item(name), time.Time{})
+				switch {
+				case !ok:
+				case name == "bad":
+					if g.failed(era, item(name), time.Time{}, 0) > 0 {
+						closings++
+					}
+				default:
+					g.succeeded(era, item(name))
+				}
+			}
+			time.Sleep(time.Second)
+			work = nil
+			for _, name := range g.look() {
+				if name == "bad" {
+					work = append(work, name)
+				}
+			}
+		}
+		if closings > 20 {
+			t.Errorf("the gate was closed %d times in half an hour", closings)
 		}
 	})
 }

@@ -40,6 +40,16 @@ func (f *inForce) key(id string) bool {
 	return f.keys == nil || f.keys[id]
 }
 
+// sawKey is told the key of each token that is minted. One that is not known to
+// be published is newer than what was read.
+func (f *inForce) sawKey(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.keys != nil && !f.keys[id] {
+		f.keys = nil // read anew soon
+	}
+}
+
 // policy reports whether tokens of that policy are what would be minted now, or
 // that is not known.
 func (f *inForce) policy(p string) bool {

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -73,9 +74,6 @@ func (l *leader) lead(ctx context.Context) error {
 	c.events = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: fieldOwner})
 
 	caches.start()
-	if err := c.references.awaitSnapshots(ctx, snapshots, l.driver.name, c.seeReferrer); err != nil {
-		return err
-	}
 	if !caches.synced() {
 		return ctx.Err()
 	}
@@ -84,6 +82,11 @@ func (l *leader) lead(ctx context.Context) error {
 	also := func(work func(context.Context)) { group.Go(func() error { work(ctx); return nil }) }
 	also(func(ctx context.Context) { c.run(ctx, l.cfg.Workers) })
 	also(c.minter.inForce.followKeys)
+	// Not waited for: what cannot be listed must not keep tokens from being fresh.
+	also(func(ctx context.Context) { c.references.followSnapshots(ctx, snapshots, l.driver.name, c.seeReferrer) })
+	also(func(ctx context.Context) {
+		wait.UntilWithContext(ctx, func(context.Context) { c.minter.unscheduled.GC() }, maxRetry)
+	})
 	also(func(ctx context.Context) { watchClock(ctx, c.now, c.recheck) })
 	also(func(ctx context.Context) {
 		followCredential(ctx, l.cfg.Issuer.CredentialFile, s, m, c.minter.gate.nudge)
@@ -176,10 +179,21 @@ func stripNamespace(object any) (any, error) {
 	}}, nil
 }
 
-// stripSecret leaves out who wrote which field, which nobody reads.
+// maxToken bounds what is kept of a token, in bytes; one is about 1 KiB.
+const maxToken = 16 << 10
+
+// stripSecret keeps what is read: a tenant could fill the Secret in its
+// namespace with anything else.
 func stripSecret(object any) (any, error) {
-	if secret, ok := object.(*corev1.Secret); ok {
-		secret.ManagedFields = nil
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return object, nil
 	}
-	return object, nil
+	secret.ManagedFields = nil
+	token := secret.Data[tenancy.TokenKey]
+	secret.Data = nil
+	if len(token) > 0 && len(token) <= maxToken {
+		secret.Data = map[string][]byte{tenancy.TokenKey: token}
+	}
+	return secret, nil
 }

@@ -19,6 +19,7 @@ const (
 	reasonFirst     = "there is no usable token"
 	reasonScheduled = "its time has come"
 	reasonEdited    = "the Secret was edited"
+	reasonDeleted   = "the Secret is being deleted"
 	reasonKey       = "its key is not published any more"
 	reasonPolicy    = "the policy has changed"
 )
@@ -43,6 +44,8 @@ type minter struct {
 	// unscheduled slows down mints that no schedule asked for: who edits or
 	// deletes a Secret in a loop must not use up what the issuer grants.
 	unscheduled *flowcontrol.Backoff
+	published   publications
+	refusals    refusals
 }
 
 // minted is a token that was proven, and the Secret that should hold it.
@@ -63,7 +66,18 @@ func (m *minter) fresh(ctx context.Context, k key, s slot, secret *corev1.Secret
 	}
 	reason := m.due(old, s, secret, now)
 	if reason == "" {
+		m.published.drop(s.ref)
 		return nil, old.refresh.Sub(now), nil
+	}
+	if m.published.behind(s.ref, secret) {
+		return nil, minRetry, nil
+	}
+	if kept := m.published.kept(s.ref); kept != nil && kept.tenant == s.tenant && now.Before(kept.refresh) {
+		return kept, kept.refresh.Sub(now), nil
+	}
+	if reason == reasonDeleted {
+		// What is still good can be written again without the issuer.
+		return &minted{old, s.secret(old, string(secret.Data[tenancy.TokenKey])), reason}, old.refresh.Sub(now), nil
 	}
 	late := now.Sub(old.refresh)
 	burst := reason != reasonScheduled || late > time.Duration(onSchedule*float64(old.expires.Sub(old.refresh)))
@@ -87,14 +101,16 @@ func (m *minter) due(r record, s slot, secret *corev1.Secret, now time.Time) str
 	switch {
 	case secret == nil || secret.Type != secretType || r.tenant != s.tenant || !now.Before(r.expires):
 		return reasonFirst
-	case !now.Before(r.refresh):
-		return reasonScheduled
-	case !r.holds(secret):
+	case m.published.edited(s.ref, r, secret) || !r.holds(secret) || r.refresh.After(r.expires):
 		return reasonEdited
+	case !now.Before(r.refresh) || m.published.due(s.ref, now):
+		return reasonScheduled
 	case !m.inForce.key(r.keyID):
 		return reasonKey
 	case !m.inForce.policy(r.policy):
 		return reasonPolicy
+	case !secret.DeletionTimestamp.IsZero():
+		return reasonDeleted
 	}
 	return ""
 }
@@ -119,7 +135,7 @@ func (m *minter) mint(ctx context.Context, k key, tenant tenancy.Tenant, expires
 	if err == nil {
 		r, err = prove(ctx, m.accept, tenant, token, m.now(), burst)
 	}
-	if err != nil && !alone(err) {
+	if err != nil && (!alone(err) || m.refusals.many(k, err) || (!m.gate.isOpen() && isProof(err))) {
 		var refusal *exchange.Error
 		var retryAfter time.Duration
 		if errors.As(err, &refusal) {
@@ -132,14 +148,20 @@ func (m *minter) mint(ctx context.Context, k key, tenant tenancy.Tenant, expires
 		}
 		return provenToken{}, errWaiting
 	}
+	if err == nil {
+		m.refusals.clear()
+	}
 	if m.gate.succeeded(era, k) {
 		klog.FromContext(ctx).Info("Tokens can be had again")
 	}
-	m.status.works()
+	if !isProof(err) {
+		m.status.works()
+	}
 	if err != nil {
 		return provenToken{}, fmt.Errorf("token of %s: %w", tenant, err)
 	}
 	m.inForce.sawPolicy(token.Policy)
+	m.inForce.sawKey(r.keyID)
 	return provenToken{r, token.Raw}, nil
 }
 
@@ -168,6 +190,8 @@ func causeOf(err error, otherwise string) string {
 	}
 	return otherwise
 }
+
+func isProof(err error) bool { return errors.As(err, new(*proofError)) }
 
 // asDenial reports whether the policy refuses the tenant.
 func asDenial(err error) (*exchange.Error, bool) {

@@ -83,7 +83,8 @@ func (r record) holds(s *corev1.Secret) bool {
 		return false
 	}
 	keyID, _ := token.Header["kid"].(string)
-	return claims.Subject == r.subject && claims.ID == r.tokenID && keyID == r.keyID && claims.ExpiresAt.Equal(r.expires)
+	_, own := r.tenant.SubjectOf(claims.Subject)
+	return own && claims.Subject == r.subject && claims.ID == r.tokenID && keyID == r.keyID && claims.ExpiresAt.Equal(r.expires)
 }
 
 // slot is one Secret that should hold a token.

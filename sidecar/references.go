@@ -53,6 +53,12 @@ func contentReferrer(c *snapshotv1.VolumeSnapshotContent) referrer {
 	}
 }
 
+// origin is whose it is, if it says so, and says it of its own namespace.
+func (r referrer) origin() (tenancy.Tenant, bool) {
+	tenant, ok := tenancy.OriginOf(r.object.GetAnnotations())
+	return tenant, ok && tenant.Namespace == r.namespace
+}
+
 // secrets are the Secrets that it names; the zero reference stands for a pair
 // that is missing or, as the provisioner writes it for a class without Secrets,
 // empty.
@@ -99,7 +105,7 @@ func referrerIndexers() cache.Indexers {
 			return []string{r.namespace}
 		}),
 		byOrigin: index(func(r referrer) []string {
-			origin, ok := tenancy.OriginOf(r.object.GetAnnotations())
+			origin, ok := r.origin()
 			if !ok {
 				return nil
 			}

@@ -18,8 +18,8 @@ const retiredGrace = time.Minute
 // clear moves out of the way the token of a namespace that goes, or that was
 // there before one of the same name.
 func (c *controller) clear(ctx context.Context, k key, ns *corev1.Namespace, secret *corev1.Secret) error {
-	if secret == nil || (stays(ns) && c.isOf(secret, ns)) {
-		return nil
+	if secret == nil || secret.Type != secretType || (stays(ns) && c.isOf(secret, ns)) {
+		return nil // a Secret of another type is not ours to remove
 	}
 	err := c.move(ctx, k, ns, secret)
 	if err != nil && c.layout.Placement == tenancy.InTenant && ns != nil {
@@ -36,7 +36,7 @@ func (c *controller) clear(ctx context.Context, k key, ns *corev1.Namespace, sec
 	if err != nil {
 		return err
 	}
-	return c.tokens.remove(ctx, secret)
+	return c.remove(ctx, secret)
 }
 
 // move puts the token of a namespace into a Secret named by the namespace's uid
@@ -47,7 +47,7 @@ func (c *controller) move(ctx context.Context, k key, ns *corev1.Namespace, secr
 	if c.layout.Placement == tenancy.InTenant && ns != nil {
 		// What lies in a tenant's namespace may say anything.
 		tenant := tenantOf(ns)
-		ok = ok && r.tenant == tenant && r.holds(secret)
+		ok = ok && r.tenant == tenant && r.holds(secret) && c.minter.accept(ctx, string(secret.Data[tenancy.TokenKey])) == nil
 		r.tenant = tenant
 	}
 	plain := tenancy.SecretRef{Namespace: secret.Namespace, Name: secret.Name}
@@ -103,7 +103,7 @@ func (c *controller) leftBehind(tenant tenancy.Tenant, ns *corev1.Namespace) ([]
 		return nil, err
 	}
 	for _, r := range others {
-		if _, ok := tenancy.OriginOf(r.object.GetAnnotations()); ok {
+		if _, ok := r.origin(); ok {
 			continue // it was found above, or is another's
 		}
 		created := r.object.GetCreationTimestamp()
@@ -179,7 +179,7 @@ func (c *controller) tenantThatWas(uid string, secret *corev1.Secret) (tenancy.T
 	if err != nil || len(left) == 0 {
 		return tenancy.Tenant{}, false, err
 	}
-	tenant, ok := tenancy.OriginOf(left[0].object.GetAnnotations())
+	tenant, ok := left[0].origin()
 	return tenant, ok, nil
 }
 
@@ -200,5 +200,5 @@ func (c *controller) expire(ctx context.Context, secret *corev1.Secret) (time.Du
 		return retiredGrace, nil
 	}
 	klog.FromContext(ctx).Info("Removing a retired token: nothing refers to it any more", "secret", ref.String())
-	return 0, c.tokens.remove(ctx, secret)
+	return 0, c.remove(ctx, secret)
 }

@@ -167,6 +167,7 @@ func fence(old, there *corev1.Secret) error {
 	switch {
 	case old == nil && there != nil:
 		return apierrors.NewAlreadyExists(resource, there.Name)
+	// The real store is fenced by uid too, see TestAWriteIsFencedByVersionAndUID.
 	case old != nil && (there == nil || there.ResourceVersion != old.ResourceVersion):
 		return apierrors.NewConflict(resource, old.Name, errors.New("it has changed"))
 	}

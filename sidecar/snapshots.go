@@ -10,6 +10,7 @@ import (
 	snapshotclient "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
 	snapshotinformers "github.com/kubernetes-csi/external-snapshotter/client/v8/informers/externalversions"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -19,36 +20,23 @@ import (
 // has got them.
 const snapshotsInterval = 30 * time.Second
 
-// awaitSnapshots watches snapshot contents, at once in a cluster that has them,
-// and otherwise as soon as it gets them. It returns once that is known.
-func (s *references) awaitSnapshots(ctx context.Context, client snapshotclient.Interface, driver string, see func(any)) error {
-	const again = 2 * time.Second
-	for {
+// followSnapshots watches snapshot contents as soon as the cluster has them,
+// until ctx ends.
+func (s *references) followSnapshots(ctx context.Context, client snapshotclient.Interface, driver string, see func(any)) {
+	wait.PollUntilContextCancel(ctx, snapshotsInterval, true, func(ctx context.Context) (bool, error) { //nolint:errcheck // it ends with ctx
 		has, err := hasSnapshots(client.Discovery())
-		if err == nil {
-			if has {
-				return s.watchContents(ctx, client, driver, see)
-			}
-			break
-		}
-		klog.FromContext(ctx).Error(err, "Cannot tell whether the cluster has snapshots; will try again", "after", again)
-		if !passes(ctx, again) {
-			return ctx.Err()
-		}
-	}
-	s.withoutSnapshots.Store(true)
-	klog.FromContext(ctx).Info("The cluster has no snapshots (yet)")
-	go func() {
-		for passes(ctx, snapshotsInterval) {
-			if has, err := hasSnapshots(client.Discovery()); err == nil && has {
-				if err := s.watchContents(ctx, client, driver, see); err != nil {
-					klog.FromContext(ctx).Error(err, "Snapshots are not watched")
-				}
-				return
+		switch {
+		case err != nil:
+			klog.FromContext(ctx).Error(err, "Cannot tell whether the cluster has snapshots; will try again", "after", snapshotsInterval)
+		case !has:
+			s.withoutSnapshots.Store(true)
+		default:
+			if err := s.watchContents(ctx, client, driver, see); err != nil && ctx.Err() == nil {
+				klog.FromContext(ctx).Error(err, "Snapshots are not watched")
 			}
 		}
-	}()
-	return nil
+		return has, nil
+	})
 }
 
 func hasSnapshots(client discovery.DiscoveryInterface) (bool, error) {

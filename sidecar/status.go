@@ -80,7 +80,11 @@ func (s *status) failed(err error) {
 	case errors.As(err, new(*exchange.CredentialError)):
 		s.credential(err)
 	case errors.As(err, &proof):
-		s.set(StorageReachable, metav1.ConditionFalse, reasonSilent, err.Error())
+		reason := reasonRefused
+		if proof.outage {
+			reason = reasonSilent
+		}
+		s.set(StorageReachable, metav1.ConditionFalse, reason, err.Error())
 	case errors.As(err, &refusal) && refusal.Code == exchange.InvalidClient:
 		s.set(CredentialValid, metav1.ConditionFalse, reasonRefused, err.Error())
 	case errors.As(err, &refusal):

@@ -74,8 +74,7 @@ func (s *apiStore) all() ([]*corev1.Secret, error) {
 
 func (s *apiStore) put(ctx context.Context, old, want *corev1.Secret) error {
 	secrets := s.client.CoreV1().Secrets(want.Namespace)
-	if old != nil && (old.Type != secretType || (old.Immutable != nil && *old.Immutable)) {
-		// Neither can be changed: somebody else made it.
+	if old != nil && !changeable(old) {
 		if err := s.remove(ctx, old); err != nil {
 			return err
 		}
@@ -89,8 +88,10 @@ func (s *apiStore) put(ctx context.Context, old, want *corev1.Secret) error {
 		return nil
 	}
 	// A field manager never conflicts with itself, so the version is the fence.
+	// The uid is another: an apply with a version alone makes a Secret that is
+	// not there any more (apiserver, endpoints/handlers/patch.go).
 	want = want.DeepCopy()
-	want.ResourceVersion = old.ResourceVersion
+	want.ResourceVersion, want.UID = old.ResourceVersion, old.UID
 	body, err := json.Marshal(want)
 	if err != nil {
 		return fmt.Errorf("token Secret %s/%s: %w", want.Namespace, want.Name, err)
@@ -122,6 +123,26 @@ func (s *apiStore) remove(ctx context.Context, old *corev1.Secret) error {
 		return fmt.Errorf("delete Secret %s/%s: %w", old.Namespace, old.Name, err)
 	}
 	return nil
+}
+
+// changeable reports whether a Secret can be made into one of ours as it is: the
+// type of a Secret never changes, nor does one that is immutable, and one that
+// is being deleted goes.
+func changeable(s *corev1.Secret) bool {
+	return s.Type == secretType && (s.Immutable == nil || !*s.Immutable) && s.DeletionTimestamp.IsZero()
+}
+
+// keptByOthers says whose finalizers keep a Secret that is being deleted, so
+// that no other can take its name.
+func keptByOthers(s *corev1.Secret) error {
+	if s == nil || s.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	others := slices.DeleteFunc(slices.Clone(s.Finalizers), func(f string) bool { return f == Finalizer })
+	if len(others) == 0 {
+		return nil
+	}
+	return fmt.Errorf("Secret %s/%s is being deleted and kept by finalizers that are not ours, %.200q: take them off", s.Namespace, s.Name, others)
 }
 
 func hasFinalizer(s *corev1.Secret) bool { return slices.Contains(s.Finalizers, Finalizer) }
