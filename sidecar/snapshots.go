@@ -23,7 +23,8 @@ const snapshotsInterval = 30 * time.Second
 // followSnapshots watches snapshot contents as soon as the cluster has them,
 // until ctx ends.
 func (s *references) followSnapshots(ctx context.Context, client snapshotclient.Interface, driver string, see func(any)) {
-	wait.PollUntilContextCancel(ctx, snapshotsInterval, true, func(ctx context.Context) (bool, error) { //nolint:errcheck // it ends with ctx
+	//nolint:errcheck,gosec // the error is that ctx has ended
+	wait.PollUntilContextCancel(ctx, snapshotsInterval, true, func(ctx context.Context) (bool, error) {
 		has, err := hasSnapshots(client.Discovery())
 		switch {
 		case err != nil:

@@ -142,7 +142,7 @@ func keptByOthers(s *corev1.Secret) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return fmt.Errorf("Secret %s/%s is being deleted and kept by finalizers that are not ours, %.200q: take them off", s.Namespace, s.Name, others)
+	return fmt.Errorf("finalizers that are not ours, %.200q, keep Secret %s/%s that is being deleted: take them off", others, s.Namespace, s.Name)
 }
 
 func hasFinalizer(s *corev1.Secret) bool { return slices.Contains(s.Finalizers, Finalizer) }

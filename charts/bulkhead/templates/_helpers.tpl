@@ -38,6 +38,17 @@ app.kubernetes.io/component: {{ .component }}
 {{- if and (eq .Values.tokens.placement "tenant") (contains "${namespace}" $template) }}
 {{- fail (printf "tokens.secretTemplate is %s: in placement tenant it is one fixed name, without ${namespace}" $template) }}
 {{- end }}
+{{- /* What is installed now; nothing where nobody can look (helm template). */}}
+{{- range (dig "spec" "template" "spec" "containers" list (lookup "apps/v1" "Deployment" .Release.Namespace "bulkhead-sidecar" | default dict)) }}
+{{- $installed := .args | default list }}
+{{- if has "--placement=tenant" $installed }}
+{{- range include "bulkhead.layoutFlags" $ | fromYamlArray }}
+{{- if not (has . $installed) }}
+{{- fail "the token Secrets lie in the namespaces of tenants, with a finalizer, and these values would leave them there: uninstall first, which takes the finalizers off, then install" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (include "bulkhead.sdkCA" .) (not .Values.storage.sdk.tls) }}
 {{- fail "storage.sdk.caBundle is set but storage.sdk.tls is false: set storage.sdk.tls to true, or leave the bundle out" }}
 {{- end }}
