@@ -314,7 +314,7 @@ func (c *controller) refresh(ctx context.Context, k key, s slot, secret *corev1.
 	}
 	if err := c.tokens.put(ctx, secret, r.secret); err != nil {
 		if !contested(err) {
-			c.minter.published.keep(s.ref, r)
+			c.minter.published.keep(s.ref, r, secret)
 		}
 		return 0, err
 	}

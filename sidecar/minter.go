@@ -72,7 +72,7 @@ func (m *minter) fresh(ctx context.Context, k key, s slot, secret *corev1.Secret
 	if m.published.behind(s.ref, secret) {
 		return nil, minRetry, nil
 	}
-	if kept := m.published.kept(s.ref); kept != nil && kept.tenant == s.tenant && now.Before(kept.refresh) {
+	if kept := m.published.kept(s.ref, secret); kept != nil && kept.tenant == s.tenant && now.Before(kept.refresh) {
 		return kept, kept.refresh.Sub(now), nil
 	}
 	if reason == reasonDeleted {
@@ -103,7 +103,9 @@ func (m *minter) due(r record, s slot, secret *corev1.Secret, now time.Time) str
 		return reasonFirst
 	case m.published.edited(s.ref, r, secret) || !r.holds(secret) || r.refresh.After(r.expires):
 		return reasonEdited
-	case !now.Before(r.refresh) || m.published.due(s.ref, now):
+	case !now.Before(r.refresh):
+		return m.scheduled(s.ref, now)
+	case m.published.overdue(s.ref, now):
 		return reasonScheduled
 	case !m.inForce.key(r.keyID):
 		return reasonKey
@@ -113,6 +115,15 @@ func (m *minter) due(r record, s slot, secret *corev1.Secret, now time.Time) str
 		return reasonDeleted
 	}
 	return ""
+}
+
+// scheduled tells a refresh whose time has come from one that was moved forward
+// by somebody else.
+func (m *minter) scheduled(ref tenancy.SecretRef, now time.Time) string {
+	if due, known := m.published.due(ref, now); known && !due {
+		return reasonEdited
+	}
+	return reasonScheduled
 }
 
 type provenToken struct {

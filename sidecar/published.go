@@ -19,13 +19,28 @@ type publications struct {
 	written map[tenancy.SecretRef]publication
 	// unwritten are proven tokens that the API server did not take: the next
 	// attempt needs no other.
-	unwritten map[tenancy.SecretRef]*minted
+	unwritten map[tenancy.SecretRef]unwritten
+}
+
+type unwritten struct {
+	*minted
+
+	// over is the version that it was to replace, empty for none.
+	over string
+}
+
+func versionOf(s *corev1.Secret) string {
+	if s == nil {
+		return ""
+	}
+	return s.ResourceVersion
 }
 
 type publication struct {
 	// before is the version that was replaced, empty if there was none.
-	before string
-	digest [sha256.Size]byte
+	before  string
+	tokenID string
+	digest  [sha256.Size]byte
 	// refresh is as written; due is the same moment by the monotonic clock,
 	// which goes on when the wall clock leaps.
 	refresh, due time.Time
@@ -39,32 +54,34 @@ func (p *publications) note(ref tenancy.SecretRef, m *minted, replaced *corev1.S
 	if p.written == nil {
 		p.written = map[tenancy.SecretRef]publication{}
 	}
-	now := time.Now()
+	now, refresh := time.Now(), m.refresh.Truncate(time.Second) // as it is written
 	n := publication{
-		digest: sha256.Sum256(m.secret.Data[tenancy.TokenKey]), refresh: m.refresh,
-		due: now.Add(m.refresh.Sub(now)),
+		tokenID: m.tokenID, digest: sha256.Sum256(m.secret.Data[tenancy.TokenKey]), refresh: refresh,
+		due: now.Add(refresh.Sub(now)),
 	}
-	if replaced != nil {
-		n.before = replaced.ResourceVersion
-	}
+	n.before = versionOf(replaced)
 	p.written[ref] = n
 	delete(p.unwritten, ref)
 }
 
-func (p *publications) keep(ref tenancy.SecretRef, m *minted) {
+func (p *publications) keep(ref tenancy.SecretRef, m *minted, over *corev1.Secret) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.unwritten == nil {
-		p.unwritten = map[tenancy.SecretRef]*minted{}
+		p.unwritten = map[tenancy.SecretRef]unwritten{}
 	}
-	p.unwritten[ref] = m
+	p.unwritten[ref] = unwritten{m, versionOf(over)}
 }
 
-// kept is the token that was not written, nil if there is none.
-func (p *publications) kept(ref tenancy.SecretRef) *minted {
+// kept is the token that could not be written over this very Secret, nil if
+// there is none.
+func (p *publications) kept(ref tenancy.SecretRef, seen *corev1.Secret) *minted {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.unwritten[ref]
+	if u := p.unwritten[ref]; u.over == versionOf(seen) {
+		return u.minted
+	}
+	return nil
 }
 
 // drop forgets a token that was not written and is not needed.
@@ -90,18 +107,26 @@ func (p *publications) behind(ref tenancy.SecretRef, seen *corev1.Secret) bool {
 	return known && seen != nil && n.before == seen.ResourceVersion
 }
 
-// edited reports whether the Secret says another thing than what was written.
+// edited reports whether the Secret says another thing of the token than what
+// was written. Another token is not an edit: a new leader may have written it.
 func (p *publications) edited(ref tenancy.SecretRef, r record, seen *corev1.Secret) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, known := p.written[ref]
-	return known && (!n.refresh.Truncate(time.Second).Equal(r.refresh) || n.digest != sha256.Sum256(seen.Data[tenancy.TokenKey]))
+	return known && n.tokenID == r.tokenID && (!n.refresh.Equal(r.refresh) || n.digest != sha256.Sum256(seen.Data[tenancy.TokenKey]))
 }
 
-// due reports whether the refresh is due by the monotonic clock.
-func (p *publications) due(ref tenancy.SecretRef, now time.Time) bool {
+// due reports whether the refresh of what was written is due by the monotonic
+// clock; known is false if nothing was.
+func (p *publications) due(ref tenancy.SecretRef, now time.Time) (due, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, known := p.written[ref]
-	return known && !now.Before(n.due)
+	return known && !now.Before(n.due), known
+}
+
+// overdue is due for what was written.
+func (p *publications) overdue(ref tenancy.SecretRef, now time.Time) bool {
+	due, _ := p.due(ref, now)
+	return due
 }

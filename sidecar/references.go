@@ -140,7 +140,8 @@ func stripVolume(driver string) cache.TransformFunc {
 			stripped.Annotations = nil
 			return stripped, nil
 		}
-		stripped.Spec.CSI = &corev1.CSIPersistentVolumeSource{}
+		// With the driver, as client-go strips what is stripped once more.
+		stripped.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: driver}
 		if claim := pv.Spec.ClaimRef; claim != nil {
 			stripped.Spec.ClaimRef = &corev1.ObjectReference{Namespace: claim.Namespace}
 		}
