@@ -101,11 +101,11 @@ func (m *minter) due(r record, s slot, secret *corev1.Secret, now time.Time) str
 	switch {
 	case secret == nil || secret.Type != secretType || r.tenant != s.tenant || !now.Before(r.expires):
 		return reasonFirst
-	case m.published.edited(s.ref, r, secret) || !r.holds(secret) || r.refresh.After(r.expires):
+	case m.published.edited(s.ref, r, secret) || !r.holds(secret) || r.refresh.After(r.expires) || r.expires.Sub(now) > maxLife+maxSkew:
 		return reasonEdited
 	case !now.Before(r.refresh):
 		return m.scheduled(s.ref, now)
-	case m.published.overdue(s.ref, now):
+	case m.published.overdue(s.ref, r.tokenID, now):
 		return reasonScheduled
 	case !m.inForce.key(r.keyID):
 		return reasonKey

@@ -18,6 +18,9 @@ import (
 // allows (RFC 4120 §1.6 and §8.2).
 const maxSkew = 5 * time.Minute
 
+// maxLife is the longest life that an issuer grants (issuer/policy.go).
+const maxLife = 24 * time.Hour
+
 // prober says whether the storage cluster accepts a token.
 type prober func(ctx context.Context, token string) error
 

@@ -125,8 +125,10 @@ func (p *publications) due(ref tenancy.SecretRef, now time.Time) (due, known boo
 	return known && !now.Before(n.due), known
 }
 
-// overdue is due for what was written.
-func (p *publications) overdue(ref tenancy.SecretRef, now time.Time) bool {
-	due, _ := p.due(ref, now)
-	return due
+// overdue is due for a token that is the one that was written.
+func (p *publications) overdue(ref tenancy.SecretRef, tokenID string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, known := p.written[ref]
+	return known && n.tokenID == tokenID && !now.Before(n.due)
 }
