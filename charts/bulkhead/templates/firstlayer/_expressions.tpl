@@ -97,7 +97,7 @@ none; the name of its template is its id.
     !variables.unread ? [] :
     {{- range $i, $field := list "annotations" "labels" }}
     {{ if $i }}+ {{ end }}object.metadata.?{{ $field }}.orValue({}).filter(k, variables.enters
-    || object.metadata.?{{ $field }}[?k] != oldObject.metadata.?{{ $field }}[?k]).map(k, ["metadata.{{ $field }}[" + k + "]", k])
+    || object.metadata.?{{ $field }}[?k] != oldObject.metadata.?{{ $field }}[?k]).map(k, ["metadata.{{ $field }}[" + k + "]", string(k)])
     {{- end }}
 # Where the claim takes its data from, each with the field that says so.
 - name: sources
