@@ -72,6 +72,8 @@ none; the name of its template is its id.
   rules: [BH-E3]
   resources: [namespaces, namespaces/status, namespaces/finalize]
   operations: [CREATE, UPDATE]
+  # The message of a policy that asks the authorizer cannot be an expression.
+  reason: unassignable
 {{- end }}
 
 {{- define "bulkhead.firstLayer.match.hasClass" -}}
@@ -99,13 +101,15 @@ none; the name of its template is its id.
     {{ if $i }}+ {{ end }}object.metadata.?{{ $field }}.orValue({}).filter(k, variables.enters
     || object.metadata.?{{ $field }}[?k] != oldObject.metadata.?{{ $field }}[?k]).map(k, ["metadata.{{ $field }}[" + k + "]", string(k)])
     {{- end }}
-# Where the claim takes its data from, each with the field that says so.
+# Where the claim takes its data from, each with the field that says so. The core
+# group may be null.
 - name: sources
   expression: >-
     !variables.enters ? [] :
     {{- range $i, $field := list "dataSource" "dataSourceRef" }}
     {{ if $i }}+ {{ end }}(has(object.spec.{{ $field }})
-    ? [["spec.{{ $field }}.kind", object.spec.{{ $field }}.kind + "." + object.spec.{{ $field }}.?apiGroup.orValue("")]] : [])
+    ? [["spec.{{ $field }}.kind", object.spec.{{ $field }}.kind + "."
+    + (object.spec.{{ $field }}.?apiGroup.orValue(null) == null ? "" : object.spec.{{ $field }}.apiGroup)]] : [])
     {{- end }}
 {{- end }}
 
@@ -167,7 +171,13 @@ object.spec.?volumes.orValue([]).filter(v, has(v.csi) && v.csi.?driver.orValue("
 request.operation == "UPDATE" ? oldObject.metadata.?labels[?{{ $label }}].orValue("") : ""]
 .exists(tenant, tenant != ""
 && !authorizer.group({{ $data.assign.group | toJson }}).resource({{ $data.assign.resource | toJson }}).name(tenant).check({{ $data.assign.verb | toJson }}).allowed())
-? [{{ include "bulkhead.cel.denial" (dict "context" . "denial" "unassignable" "field" (printf "metadata.labels[%s]" $data.keys.tenant | toJson)) }}] : []
+? ["{{ $data.denials.unassignable.rule }}"] : []
+{{- end }}
+
+{{/* A reason that is the same for all objects. */}}
+{{- define "bulkhead.firstLayer.reason.unassignable" -}}
+{{- $data := include "bulkhead.firstLayer" . | fromYaml -}}
+{{- with $data.denials.unassignable }}{{ .rule }}: metadata.labels[{{ $data.keys.tenant }}]: {{ .message }}; {{ .mend }}{{ end }}
 {{- end }}
 
 {{/* A rule, but not for the users who are exempt from it: (dict "context" $ "rule" "BH-A1"). */}}
