@@ -1,6 +1,10 @@
 package tenancy
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // KeyClass says what a tenant may do with a key that the driver reads as a
 // volume parameter. The driver copies every annotation and label of a claim
@@ -96,6 +100,16 @@ func ForbiddenInClass(parameter string) bool {
 	}
 	return strings.HasPrefix(parameter, "px/secret-") || strings.HasPrefix(parameter, "px/snapshot-source-pvc")
 }
+
+// ForbiddenKeys are the keys that Classify calls Forbidden, sorted; a claim that
+// has one that begins with any of ForbiddenPrefixes is refused too.
+func ForbiddenKeys() []string { return slices.Sorted(maps.Keys(forbidden)) }
+
+// ForbiddenPrefixes start whole families of Forbidden keys.
+func ForbiddenPrefixes() []string { return slices.Clone(forbiddenPrefixes) }
+
+// TunableKeys are the keys that Classify calls Tunable, sorted.
+func TunableKeys() []string { return slices.Sorted(maps.Keys(tunable)) }
 
 func setOf(keys ...string) map[string]bool {
 	set := make(map[string]bool, len(keys))

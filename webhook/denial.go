@@ -24,6 +24,12 @@ type Denial struct {
 	Mend string
 }
 
+// at is the denial for a field.
+func (d Denial) at(field string) Denial {
+	d.Field = field
+	return d
+}
+
 func (d Denial) String() string {
 	return d.Rule + ": " + d.Field + ": " + d.Message + "; " + d.Mend
 }

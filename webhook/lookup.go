@@ -38,6 +38,9 @@ type lookup struct {
 	kinds meta.RESTMapper
 	judge judge
 	gatekeeper
+	// listed reports whether the API server takes the class of that name for
+	// another driver's without asking us.
+	listed func(ctx context.Context, class string) (bool, error)
 }
 
 // judge is the storage cluster.

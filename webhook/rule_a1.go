@@ -17,12 +17,13 @@ var ruleA1 = rule[*claimReview]{id: "BH-A1", check: func(ctx context.Context, l 
 			return nil, err
 		}
 		if !same {
-			return []Denial{{
-				Field:   s.field + ".namespace",
-				Message: "a claim cannot take its data from a namespace of another tenant",
-				Mend:    "leave the field out and name a source in the namespace of the claim",
-			}}, nil
+			return []Denial{foreignSource.at(s.field + ".namespace")}, nil
 		}
 	}
 	return nil, nil
 }}
+
+var foreignSource = Denial{
+	Message: "a claim cannot take its data from a namespace of another tenant",
+	Mend:    "leave the field out and name a source in the namespace of the claim",
+}

@@ -14,10 +14,11 @@ var ruleA10 = rule[*claimReview]{id: "BH-A10", check: func(_ context.Context, _ 
 		if !strings.HasPrefix(key, legacyPrefix) || tenancy.Classify(key) != tenancy.Forbidden {
 			return nil
 		}
-		return &Denial{
-			Field:   field,
-			Message: "this annotation clones a volume or names a Secret past the checks of Kubernetes",
-			Mend:    "remove it; to clone, name a claim or snapshot in spec.dataSource",
-		}
+		return new(legacyKey.at(field))
 	}), nil
 }}
+
+var legacyKey = Denial{
+	Message: "this annotation clones a volume or names a Secret past the checks of Kubernetes",
+	Mend:    "remove it; to clone, name a claim or snapshot in spec.dataSource",
+}

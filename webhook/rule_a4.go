@@ -24,21 +24,24 @@ var ruleA4 = rule[*claimReview]{id: "BH-A4", check: func(ctx context.Context, l 
 	return r.eachNewKey(func(field, key string) *Denial {
 		switch class := tenancy.Classify(key); {
 		case class == tenancy.Forbidden && !strings.HasPrefix(key, legacyPrefix):
-			return &Denial{
-				Field:   field,
-				Message: "the storage driver would take this key for a volume parameter that a claim may not set",
-				Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
-			}
+			return new(forbiddenKey.at(field))
 		case class == tenancy.Tunable && !may(key):
-			return &Denial{
-				Field:   field,
-				Message: "the claims of this class may not set this volume parameter",
-				Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
-			}
+			return new(keptKey.at(field))
 		}
 		return nil
 	}), nil
 }}
+
+var (
+	forbiddenKey = Denial{
+		Message: "the storage driver would take this key for a volume parameter that a claim may not set",
+		Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
+	}
+	keptKey = Denial{
+		Message: "the claims of this class may not set this volume parameter",
+		Mend:    "remove it, or ask the cluster admin for a StorageClass with that parameter",
+	}
+)
 
 // eachNewKey judges the annotations and labels that the driver has yet to read
 // and that this request brings.

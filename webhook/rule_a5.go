@@ -23,21 +23,24 @@ var ruleA5 = rule[*claimReview]{id: "BH-A5", check: func(_ context.Context, l *l
 				continue
 			}
 		}
-		denials = append(denials, Denial{
-			Field:   "metadata.annotations[" + key + "]",
-			Message: "this annotation points to the token of the claim's own namespace and nowhere else",
-			Mend:    "leave it out, it is filled in",
-		})
+		denials = append(denials, foreignToken.at("metadata.annotations["+key+"]"))
 	}
 	// The driver takes labels for parameters too, and nobody else has a use for these.
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if changed(r.object.Labels, oldOf(r.review, labelsOfClaim), key) || (r.enters && has(r.object.Labels, key)) {
-			denials = append(denials, Denial{
-				Field:   "metadata.labels[" + key + "]",
-				Message: "the storage driver would take this label for the Secret to use",
-				Mend:    "remove it",
-			})
+			denials = append(denials, labelledToken.at("metadata.labels["+key+"]"))
 		}
 	}
 	return denials, nil
 }}
+
+var (
+	foreignToken = Denial{
+		Message: "this annotation points to the token of the claim's own namespace and nowhere else",
+		Mend:    "leave it out, it is filled in",
+	}
+	labelledToken = Denial{
+		Message: "the storage driver would take this label for the Secret to use",
+		Mend:    "remove it",
+	}
+)

@@ -25,11 +25,12 @@ var ruleC5 = rule[*review[corev1.Pod]]{id: "BH-C5", check: func(_ context.Contex
 		default:
 			continue
 		}
-		denials = append(denials, Denial{
-			Field:   fmt.Sprintf("spec.volumes[%d].%s", i, source),
-			Message: "a Pod uses volumes of this driver by claims alone",
-			Mend:    "write persistentVolumeClaim, or ephemeral with a volumeClaimTemplate",
-		})
+		denials = append(denials, inlineVolume.at(fmt.Sprintf("spec.volumes[%d].%s", i, source)))
 	}
 	return denials, nil
 }}
+
+var inlineVolume = Denial{
+	Message: "a Pod uses volumes of this driver by claims alone",
+	Mend:    "write persistentVolumeClaim, or ephemeral with a volumeClaimTemplate",
+}

@@ -33,11 +33,7 @@ var ruleE3 = rule[*review[corev1.Namespace]]{id: "BH-E3", check: func(ctx contex
 			return denials, err
 		}
 		if !may {
-			denials = append(denials, Denial{
-				Field:   field,
-				Message: "you may not put namespaces into this tenant, or take them out",
-				Mend:    "leave the label as it is, or ask the cluster admin",
-			})
+			denials = append(denials, unassignable.at(field))
 			break // one reason, whichever tenant it is
 		}
 	}
@@ -57,6 +53,11 @@ var ruleE3 = rule[*review[corev1.Namespace]]{id: "BH-E3", check: func(ctx contex
 	}
 	return denials, nil
 }}
+
+var unassignable = Denial{
+	Message: "you may not put namespaces into this tenant, or take them out",
+	Mend:    "leave the label as it is, or ask the cluster admin",
+}
 
 // holdsVolumes reports whether a volume of ours is for the namespace, or a claim
 // of ours there waits for one.

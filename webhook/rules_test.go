@@ -90,7 +90,8 @@ func world(t *testing.T, more ...client.Object) *lookup {
 		drivers: tenancy.DefaultDrivers(), policy: policy, kinds: kinds, gatekeeper: fakeGatekeeper{},
 		layout: tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
 		cached: reader, live: reader, provisioners: map[string]bool{provisioner: true}, sidecar: sidecar,
-		judge: fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
+		judge:  fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
+		listed: func(_ context.Context, class string) (bool, error) { return class == "listed", nil },
 	}
 }
 

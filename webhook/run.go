@@ -18,6 +18,7 @@ import (
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
@@ -72,6 +73,9 @@ type Config struct {
 	Provisioners []string
 	// Sidecar is the ServiceAccount, "namespace/name", of Bulkhead's sidecar.
 	Sidecar string
+	// Registration is the name of the webhook configurations, with which those of
+	// the first layer's policies begin.
+	Registration string
 	// Policy is what the admin decides about the rules.
 	Policy Policy
 	// ClientCAFile is a PEM bundle: whoever calls must show a certificate that
@@ -139,6 +143,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
+	api, err := dynamic.NewForConfigAndClient(cfg.Kubernetes, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	list := newClassList(api, mgr.GetCache(), cfg.Drivers, cfg.Registration)
+	l.listed = list.holds
 	l.gatekeeper = accessReviews{authorization.SubjectAccessReviews()}
 	metrics := newMetrics(ctrlmetrics.Registry)
 	if l.judge, err = newStorageJudge(cfg, metrics); err != nil {
@@ -158,6 +168,17 @@ func Run(ctx context.Context, cfg Config) error {
 		return nil
 	})); err != nil {
 		return fmt.Errorf("caches: %w", err)
+	}
+	if err := list.watch(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
+	if err := mgr.Add(everywhere(func(ctx context.Context) error {
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return nil // the end has come first
+		}
+		return list.keep(ctx)
+	})); err != nil {
+		return fmt.Errorf("list of classes: %w", err)
 	}
 	if err := mgr.Add(everywhere(func(ctx context.Context) error {
 		return cacheLate(ctx, mgr.GetCache(), mgr.GetScheme(), mgr.GetRESTMapper())
@@ -182,6 +203,9 @@ func newLookup(cfg Config) (*lookup, error) {
 	}
 	if len(cfg.Drivers.CSI) == 0 {
 		return nil, errors.New("no CSI driver name: want at least one, e.g. " + tenancy.CSIDriver)
+	}
+	if cfg.Registration == "" {
+		return nil, errors.New("no name of the webhook configurations")
 	}
 	policy, err := newPolicy(cfg.Policy)
 	if err != nil {

@@ -43,6 +43,7 @@ func TestABadConfigurationIsRefusedAtStart(t *testing.T) {
 	right := Config{
 		Drivers: tenancy.DefaultDrivers(), Layout: tenancy.Layout{TokenNamespace: "tokens", Template: "px-${namespace}"},
 		Provisioners: []string{"portworx/px-csi"}, Sidecar: "bulkhead-system/bulkhead-sidecar",
+		Registration: "bulkhead",
 	}
 	l, err := newLookup(right)
 	if err != nil {
@@ -55,6 +56,7 @@ func TestABadConfigurationIsRefusedAtStart(t *testing.T) {
 		"no driver":                    func(c *Config) { c.Drivers.CSI = nil },
 		"no layout":                    func(c *Config) { c.Layout = tenancy.Layout{} },
 		"a provisioner without a name": func(c *Config) { c.Provisioners = []string{"portworx"} },
+		"no registration":              func(c *Config) { c.Registration = "" },
 		"no sidecar":                   func(c *Config) { c.Sidecar = "" },
 		"a bad policy":                 func(c *Config) { c.Policy.Stork = "x" },
 	} {

@@ -44,6 +44,7 @@ func main() {
 			if cfg.Certificate, err = certs.NewSelf(client, self); err != nil {
 				return err
 			}
+			cfg.Registration = self.WebhookConfiguration
 			return webhook.Run(cmd.Context(), cfg)
 		},
 	}
@@ -59,7 +60,7 @@ func main() {
 		"namespace/name of the ServiceAccount of Bulkhead's sidecar, which alone moves references to retired tokens")
 	f.StringVar(&caSecret, "ca-secret", "bulkhead-system/bulkhead-webhook-ca", "namespace/name of the Secret that holds the CA; made if missing")
 	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
-	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA")
+	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA, with which the names of the policies begin")
 	f.StringVar(&cfg.ClientCAFile, "client-ca-file", "", "PEM bundle that verifies the certificate that callers must show; none is asked for if empty")
 	policyFlags(f, &cfg.Policy)
 	command.IssuerFlags(f, &cfg.Issuer)

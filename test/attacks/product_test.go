@@ -115,8 +115,9 @@ func TestTheChartsRightsAreNarrow(t *testing.T) {
 	}
 }
 
-// E6: with the webhook gone, what is ours is refused, and so are claims, which do
-// not say whose they are; other drivers' classes and volumes go on.
+// E6: with the webhook gone, what carries a reference, a raw handle or a class of
+// ours is refused. Plain claims get their volumes by the first layer, and other
+// drivers' objects go on.
 func TestE6_FailsClosed(t *testing.T) {
 	admin := stage.Admins[1]
 	team := newTeam(t, admin)
@@ -133,8 +134,22 @@ func TestE6_FailsClosed(t *testing.T) {
 			t.Fatalf("the webhook does not come back: %v", err)
 		}
 	})
-	if err := team.Create(t.Context(), team.Claim("claim", actors.CSIClass)); err == nil {
-		t.Error("a claim of our class was admitted without the webhook")
+	if _, err := team.MakeBound(t.Context(), team.Claim("plain", actors.CSIClass)); err != nil {
+		t.Errorf("a plain claim does not get its volume without the webhook: %v", err)
+	}
+	for what, change := range map[string]func(*corev1.PersistentVolumeClaim){
+		"volume": func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "any" },
+		"source": func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.DataSource = &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "plain"}
+		},
+		"key": actors.Annotated("parent", "any"),
+	} {
+		if err := team.Create(t.Context(), team.Claim("with-a-"+what, actors.CSIClass, change)); err == nil {
+			t.Errorf("a claim with a %s was admitted without the webhook", what)
+		}
+	}
+	if err := team.Create(t.Context(), team.Claim("with-a-tuning", actors.CSIClass, actors.Annotated("repl", "1"))); err != nil {
+		t.Errorf("a claim with a key that it may set was refused: %v", err)
 	}
 	pv := actors.StaticVolume("stolen", "any", team.Namespace.Name, "claim")
 	if err := admin.Create(t.Context(), pv); err == nil {

@@ -15,14 +15,17 @@ drivers.)
 All kinds that are sent, in one table for both configurations. "match" names the
 template of the conditions; "mutate" is whether anything is injected;
 "namespaced" leaves our own namespaces out, so that a cluster can start from
-nothing. The versions of custom resources are all, since their webhook rules
-would not be converted to a version that is not served.
+nothing; "dispensable" objects are admitted as they are while no webhook
+answers. The versions of custom resources are all, since their webhook rules would
+not be converted to a version that is not served.
 */}}
 {{- define "bulkhead.webhook.kinds" -}}
 - {name: storageclasses, mutate: true, group: storage.k8s.io, versions: [v1], resources: [storageclasses], scope: Cluster}
 - {name: volumeattributesclasses, creationOnly: true, group: storage.k8s.io, versions: [v1, v1beta1, v1alpha1], resources: [volumeattributesclasses], scope: Cluster}
 - {name: persistentvolumeclaims, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
+- {name: claimreferences, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
 - {name: persistentvolumes, mutate: true, group: "", versions: [v1], resources: [persistentvolumes, persistentvolumes/status], scope: Cluster}
+- {name: provisionedvolumes, mutate: true, dispensable: true, creationOnly: true, group: "", versions: [v1], resources: [persistentvolumes], scope: Cluster}
 - {name: pods, creationOnly: true, namespaced: true, group: "", versions: [v1], resources: [pods], scope: Namespaced}
 - {name: namespaces, group: "", versions: [v1], resources: [namespaces, namespaces/status, namespaces/finalize], scope: Cluster}
 - {name: volumesnapshotclasses, mutate: true, group: snapshot.storage.k8s.io, versions: ["*"], resources: [volumesnapshotclasses], scope: Cluster}
@@ -49,7 +52,7 @@ would not be converted to a version that is not served.
       namespace: {{ $.context.Release.Namespace }}
       path: /{{ $.step }}
       port: 443
-  failurePolicy: Fail
+  failurePolicy: {{ ternary "Ignore" "Fail" (default false .dispensable) }}
   matchPolicy: Equivalent
   sideEffects: None
   timeoutSeconds: {{ $.context.Values.webhook.timeoutSeconds }}
@@ -80,8 +83,7 @@ would not be converted to a version that is not served.
 
 {{/* Whether any of the annotations changed: (list "key" ...). */}}
 {{- define "bulkhead.match.annotationsChanged" -}}
-{{ toJson . }}.exists(key,
-      object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])
+{{ toJson . }}.exists(key, object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])
 {{- end }}
 
 {{/* The annotations that say whose an object is (tenancy/origin.go), and more: (list "key" ...). */}}
@@ -172,6 +174,47 @@ would not be converted to a version that is not served.
     || {{ include "bulkhead.match.referencesChanged" (list
       "volume.kubernetes.io/provisioner-deletion-secret-name" "volume.kubernetes.io/provisioner-deletion-secret-namespace"
       "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace") }}
+- name: not-provisioned
+  expression: >-
+    !({{ include "bulkhead.match.provisioned" . }})
+{{- end }}
+
+{{/*
+What the driver's own provisioner makes for a claim, complete: by the Secret of
+the claim's namespace in every call. The webhook adds whose it is, and asks about
+what no claim waits for. A claim must get its volume while no webhook runs, so
+here the provisioner's word is taken then; it reads every token, and would not
+need a volume to abuse it.
+*/}}
+{{- define "bulkhead.match.provisionedvolumes" -}}
+- name: provisioned
+  expression: >-
+    {{ include "bulkhead.match.provisioned" . }}
+{{- end }}
+
+{{- define "bulkhead.match.provisioned" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+{{- $users := list -}}
+{{- range .Values.provisioner.serviceAccounts -}}
+{{- $users = append $users (printf "system:serviceaccount:%s" (replace "/" ":" .)) -}}
+{{- end -}}
+{{- $name := include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "object.spec.claimRef.namespace") -}}
+request.operation == "CREATE"
+    && request.userInfo.username in {{ $users | toJson }}
+    && has(object.spec) && has(object.spec.claimRef) && has(object.spec.csi) && !has(object.spec.portworxVolume)
+    && object.spec.csi.?driver.orValue("") in {{ .Values.drivers.csi | toJson }}
+    && object.spec.claimRef.?namespace.orValue("") != ""
+    && object.spec.claimRef.?uid.orValue("") != ""
+    && object.metadata.?name.orValue("") == "pvc-" + object.spec.claimRef.uid
+    {{- range $keys.volumeSecretReferences }}
+    && object.spec.csi.?{{ . }}.?name.orValue("") == {{ $name }}
+    && object.spec.csi.?{{ . }}.?namespace.orValue("") == {{ $.Values.tokens.namespace | toJson }}
+    {{- end }}
+    && object.metadata.?annotations[?{{ $keys.deletionSecretName | toJson }}].orValue("") == {{ $name }}
+    && object.metadata.?annotations[?{{ $keys.deletionSecretNamespace | toJson }}].orValue("") == {{ .Values.tokens.namespace | toJson }}
+    && object.metadata.?annotations[?{{ $keys.modifySecretName | toJson }}].orValue({{ $name }}) == {{ $name }}
+    && object.metadata.?annotations[?{{ $keys.modifySecretNamespace | toJson }}].orValue({{ .Values.tokens.namespace | toJson }}) == {{ .Values.tokens.namespace | toJson }}
+    && !{{ $keys.origin | toJson }}.exists(key, key in object.metadata.annotations)
 {{- end }}
 
 {{/*
@@ -181,7 +224,8 @@ Not what Kubernetes itself writes to provision and bind, so that claims of every
 driver go on while we are away: those annotations mean nothing to the driver, and
 the binder writes a claim into a volume of ours first, which is guarded there.
 */}}
-{{- define "bulkhead.match.persistentvolumeclaims" -}}
+{{- define "bulkhead.match.claimChanged" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 - name: new-or-changed
   expression: >-
     request.operation != "UPDATE"
@@ -194,9 +238,7 @@ the binder writes a claim into a volume of ours first, which is guarded there.
     || object.spec.?dataSource != oldObject.spec.?dataSource
     || object.spec.?dataSourceRef != oldObject.spec.?dataSourceRef
     || object.spec.?selector != oldObject.spec.?selector
-    || {{ include "bulkhead.match.annotationsChanged" (list
-      "openstorage.io/auth-secret-name" "openstorage.io/auth-secret-namespace" "volume.beta.kubernetes.io/storage-class"
-      "stork.libopenstorage.org/snapshot-source-namespace" "stork/snapshot-source-namespace") }}
+    || {{ include "bulkhead.match.annotationsChanged" (concat (list $keys.authSecretName $keys.authSecretNamespace $keys.betaStorageClass) $keys.storkSource) }}
     || (oldObject.spec.?volumeName.orValue("") == ""
     && (object.metadata.?labels.orValue({}) != oldObject.metadata.?labels.orValue({})
     || object.metadata.?annotations.orValue({}).exists(key,
@@ -204,6 +246,57 @@ the binder writes a claim into a volume of ours first, which is guarded there.
       && !key.startsWith("pv.kubernetes.io/")
       && key != "volume.beta.kubernetes.io/storage-provisioner"
       && object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])))
+{{- end }}
+
+{{/*
+Of claims whose class may be ours (the webhook adds a match condition for that)
+those in which a rule could find something, or to which something is to be added.
+A plain one that has the annotations of its token is finished: by the first layer
+or by hand, it never leaves the API server.
+*/}}
+{{- define "bulkhead.match.persistentvolumeclaims" -}}
+{{- $data := include "bulkhead.firstLayer" . | fromYaml -}}
+{{ include "bulkhead.match.claimChanged" . }}
+- name: without-references
+  expression: >-
+    !({{ include "bulkhead.match.claimHasReference" . }})
+- name: unfinished
+  expression: >-
+    !has(object.spec)
+    || object.spec.?volumeAttributesClassName.orValue("") != ""
+    || ({{ $data.className }} != ""
+    && (has(object.spec.dataSource)
+    || has(object.spec.dataSourceRef)
+    || {{ include "bulkhead.cel.tokenAnnotations" . }}.exists(e, object.metadata.?annotations[?e[0]].orValue("") != e[1])
+    || {{ $data.keys.forbidden | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue() || object.metadata.?labels[?k].hasValue())
+    {{- if ne .Values.webhook.rules.tunable "allow" }}
+    || {{ $data.keys.tunable | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue() || object.metadata.?labels[?k].hasValue())
+    {{- end }}
+    || [object.metadata.?annotations.orValue({}), object.metadata.?labels.orValue({})].exists(m,
+      m.exists(k, {{ concat $data.keys.forbiddenPrefixes $data.keys.legacyPrefixes | toJson }}.exists(p, k.startsWith(p))))))
+{{- end }}
+
+{{/*
+Claims that carry a reference: it is judged whatever the class, as the claim may
+end in a volume of ours.
+*/}}
+{{- define "bulkhead.match.claimreferences" -}}
+{{ include "bulkhead.match.claimChanged" . }}
+- name: with-references
+  expression: >-
+    {{ include "bulkhead.match.claimHasReference" . }}
+{{- end }}
+
+{{- define "bulkhead.match.claimHasReference" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+has(object.spec)
+    && (object.spec.?volumeName.orValue("") != ""
+    || has(object.spec.selector)
+    || (has(object.spec.storageClassName)
+    && object.metadata.?annotations[?{{ $keys.betaStorageClass | toJson }}].orValue(object.spec.storageClassName) != object.spec.storageClassName)
+    || {{ include "bulkhead.cel.tokenAnnotations" . }}.exists(e,
+      object.metadata.?annotations[?e[0]].orValue(e[1]) != e[1] || object.metadata.?labels[?e[0]].hasValue())
+    || {{ $keys.storkSource | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue()))
 {{- end }}
 
 {{/* Pods with an inline volume of ours. The volumes of a Pod are immutable. */}}
