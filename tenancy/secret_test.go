@@ -41,8 +41,11 @@ func TestLayoutReadsItsNamesBack(t *testing.T) {
 		}
 		for _, ref := range []SecretRef{
 			l.RetiredSecret(uidA), l.ContentSecret("x"),
-			{"tokens", "other"}, {"elsewhere", "px-team-a-token"}, {"tokens", "px--token"},
-			{"tokens", "px-token"}, {"tokens", "token"},
+			{"tokens", "other"},
+			{"elsewhere", "px-team-a-token"},
+			{"tokens", "px--token"},
+			{"tokens", "px-token"},
+			{"tokens", "token"},
 		} {
 			if got, ok := l.NamespaceOf(ref); ok {
 				t.Errorf("%s: %s is read as the token Secret of %q", l.Placement, ref, got)

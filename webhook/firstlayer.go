@@ -101,5 +101,5 @@ func FirstLayer() ([]byte, error) {
 		data.Keys.VolumeSecretReferences = append(data.Keys.VolumeSecretReferences, reference.name)
 	}
 	data.Assign.Verb, data.Assign.Group, data.Assign.Resource = assignVerb, assignGroup, assignResource
-	return yaml.Marshal(data)
+	return yaml.Marshal(data) //nolint:wrapcheck // there is nothing to add
 }
