@@ -24,15 +24,20 @@ Fail, and so hit other drivers.)
 {{/* The token Secret's name for a namespace: (dict "context" $ "namespace" "request.namespace"), an expression. */}}
 {{- define "bulkhead.cel.tokenSecretName" -}}
 {{- $placeholder := (include "bulkhead.firstLayer" .context | fromYaml).placeholder -}}
-{{- range $i, $part := splitList $placeholder .context.Values.tokens.secretTemplate -}}
+{{- range $i, $part := splitList $placeholder (include "bulkhead.secretTemplate" .context) -}}
 {{ if $i }} + {{ $.namespace }} + {{ end }}{{ $part | toJson }}
 {{- end -}}
+{{- end }}
+
+{{/* And its namespace. */}}
+{{- define "bulkhead.cel.tokenSecretNamespace" -}}
+{{- if eq .context.Values.tokens.placement "tenant" }}{{ .namespace }}{{ else }}{{ .context.Values.tokens.namespace | toJson }}{{ end }}
 {{- end }}
 
 {{/* The annotations that point a claim to its token, with what belongs there: a list of pairs. */}}
 {{- define "bulkhead.cel.tokenAnnotations" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
-[[{{ $keys.authSecretName | toJson }}, {{ include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "request.namespace") }}], [{{ $keys.authSecretNamespace | toJson }}, {{ .Values.tokens.namespace | toJson }}]]
+[[{{ $keys.authSecretName | toJson }}, {{ include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "request.namespace") }}], [{{ $keys.authSecretNamespace | toJson }}, {{ include "bulkhead.cel.tokenSecretNamespace" (dict "context" . "namespace" "request.namespace") }}]]
 {{- end }}
 
 {{/* The class of a claim as it was. */}}

@@ -198,7 +198,9 @@ need a volume to abuse it.
 {{- range .Values.provisioner.serviceAccounts -}}
 {{- $users = append $users (printf "system:serviceaccount:%s" (replace "/" ":" .)) -}}
 {{- end -}}
-{{- $name := include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "object.spec.claimRef.namespace") -}}
+{{- $ref := dict "context" . "namespace" "object.spec.claimRef.namespace" -}}
+{{- $name := include "bulkhead.cel.tokenSecretName" $ref -}}
+{{- $namespace := include "bulkhead.cel.tokenSecretNamespace" $ref -}}
 request.operation == "CREATE"
     && request.userInfo.username in {{ $users | toJson }}
     && has(object.spec) && has(object.spec.claimRef) && has(object.spec.csi) && !has(object.spec.portworxVolume)
@@ -208,12 +210,12 @@ request.operation == "CREATE"
     && object.metadata.?name.orValue("") == "pvc-" + object.spec.claimRef.uid
     {{- range $keys.volumeSecretReferences }}
     && object.spec.csi.?{{ . }}.?name.orValue("") == {{ $name }}
-    && object.spec.csi.?{{ . }}.?namespace.orValue("") == {{ $.Values.tokens.namespace | toJson }}
+    && object.spec.csi.?{{ . }}.?namespace.orValue("") == {{ $namespace }}
     {{- end }}
     && object.metadata.?annotations[?{{ $keys.deletionSecretName | toJson }}].orValue("") == {{ $name }}
-    && object.metadata.?annotations[?{{ $keys.deletionSecretNamespace | toJson }}].orValue("") == {{ .Values.tokens.namespace | toJson }}
+    && object.metadata.?annotations[?{{ $keys.deletionSecretNamespace | toJson }}].orValue("") == {{ $namespace }}
     && object.metadata.?annotations[?{{ $keys.modifySecretName | toJson }}].orValue({{ $name }}) == {{ $name }}
-    && object.metadata.?annotations[?{{ $keys.modifySecretNamespace | toJson }}].orValue({{ .Values.tokens.namespace | toJson }}) == {{ .Values.tokens.namespace | toJson }}
+    && object.metadata.?annotations[?{{ $keys.modifySecretNamespace | toJson }}].orValue({{ $namespace }}) == {{ $namespace }}
     && !{{ $keys.origin | toJson }}.exists(key, key in object.metadata.annotations)
 {{- end }}
 
