@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -24,7 +25,7 @@ type firstLayer struct {
 	SourceKinds []string `json:"sourceKinds"`
 	// Placeholder stands for the namespace in the name of a token Secret.
 	Placeholder string `json:"placeholder"`
-	// ClassCondition is the name of the match condition that ClassList keeps.
+	// ClassCondition is the name of the match condition that the webhook keeps (classes.go).
 	ClassCondition string `json:"classCondition"`
 	// ClassName is the class of a claim, an expression.
 	ClassName string `json:"className"`
@@ -101,5 +102,9 @@ func FirstLayer() ([]byte, error) {
 		data.Keys.VolumeSecretReferences = append(data.Keys.VolumeSecretReferences, reference.name)
 	}
 	data.Assign.Verb, data.Assign.Group, data.Assign.Resource = assignVerb, assignGroup, assignResource
-	return yaml.Marshal(data) //nolint:wrapcheck // there is nothing to add
+	text, err := yaml.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode the data of the policies: %w", err)
+	}
+	return text, nil
 }

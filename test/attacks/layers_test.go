@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,11 +103,18 @@ func (s *scene) withoutPolicies(ctx context.Context, do func() error) (err error
 }
 
 // waitForPolicies waits until the API server has heard whether the policies are
-// in force. They answer before any webhook does.
+// in force. Of a Pod, which is not mutated, they answer before any webhook does.
 func (s *scene) waitForPolicies(ctx context.Context, inForce bool) error {
 	err := actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
-		claim := s.attacker.Claim("probe", actors.CSIClass, actors.Annotated("parent", "any"))
-		err := s.admin.Create(ctx, claim, client.DryRunAll)
+		err := s.admin.Create(ctx, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: s.attacker.Namespace.Name},
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{Name: "c", Image: "none"}},
+				Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
+					CSI: &corev1.CSIVolumeSource{Driver: tenancy.CSIDriver},
+				}}},
+			},
+		}, client.DryRunAll)
 		return (err != nil && ourPolicy.MatchString(err.Error())) == inForce, nil
 	})
 	if err != nil {

@@ -23,5 +23,8 @@ func write(file string) error {
 	if err != nil {
 		return fmt.Errorf("data of the policies: %w", err)
 	}
-	return os.WriteFile(file, append([]byte(header), data...), 0o644) //nolint:gosec,wrapcheck // it holds nothing secret, and the error names the file
+	if err := os.WriteFile(file, append([]byte(header), data...), 0o644); err != nil { //nolint:gosec // it holds nothing secret
+		return fmt.Errorf("write the data of the policies: %w", err)
+	}
+	return nil
 }
