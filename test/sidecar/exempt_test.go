@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	storagev1 "k8s.io/api/storage/v1"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/bulkhead-dev/bulkhead/tenancy"
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
 )
@@ -92,6 +94,18 @@ func TestALazySidecarWaitsForAClaim(t *testing.T) {
 	if err := admin.Create(t.Context(), class); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = admin.Delete(context.WithoutCancel(t.Context()), class) })
+	// A class counts as ours until the webhook has said otherwise.
+	within(t, patience, "the class known to be another driver's", func(ctx context.Context) error {
+		probe := idle.Claim("probe", class.Name)
+		if err := admin.Create(ctx, probe, client.DryRunAll); err != nil {
+			return err
+		}
+		if _, injected := probe.Annotations[tenancy.AuthSecretName]; injected {
+			return errors.New("a claim of it is taken for one of ours")
+		}
+		return nil
+	})
 	other := idle.Claim("other", class.Name)
 	if err := idle.Create(t.Context(), other); err != nil {
 		t.Fatal(err)
