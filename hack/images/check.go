@@ -74,8 +74,12 @@ func check(output string, names []string) error {
 
 func checkImage(img v1.Image, names []string) error {
 	var wrong []error
-	if size, err := compressedSize(img); err != nil || size >= maxCompressed {
-		wrong = append(wrong, fmt.Errorf("%d bytes compressed, want less than %.0f (%w)", size, maxCompressed, err))
+	size, err := compressedSize(img)
+	if err != nil {
+		return err
+	}
+	if size >= maxCompressed {
+		wrong = append(wrong, fmt.Errorf("%d bytes compressed, want less than %.0f", size, maxCompressed))
 	}
 	configFile, err := img.ConfigFile()
 	if err != nil {
@@ -97,8 +101,12 @@ func checkImage(img v1.Image, names []string) error {
 		if err != nil {
 			return fmt.Errorf("read a layer: %w", err)
 		}
-		if got, _, err := v1.SHA256(bytes.NewReader(packed)); err != nil || got != configFile.RootFS.DiffIDs[i] {
-			wrong = append(wrong, fmt.Errorf("layer %d is %s, not as the configuration has it (%w)", i, got, err))
+		got, _, err := v1.SHA256(bytes.NewReader(packed))
+		if err != nil {
+			return fmt.Errorf("hash a layer: %w", err)
+		}
+		if got != configFile.RootFS.DiffIDs[i] {
+			wrong = append(wrong, fmt.Errorf("layer %d is %s, not as the configuration has it", i, got))
 		}
 		err = eachFile(bytes.NewReader(packed), func(header *tar.Header, content []byte) error {
 			missing = slices.DeleteFunc(missing, func(name string) bool { return name == header.Name })
@@ -193,8 +201,12 @@ func unpack(packed, dir string) error {
 	return eachFile(input, func(header *tar.Header, content []byte) error {
 		name := filepath.Clean(header.Name)
 		if filepath.Dir(name) == "blobs/sha256" {
-			if got, _, err := v1.SHA256(bytes.NewReader(content)); err != nil || got.Hex != filepath.Base(name) {
-				return fmt.Errorf("%s is %s (%w)", name, got, err)
+			got, _, err := v1.SHA256(bytes.NewReader(content))
+			if err != nil {
+				return fmt.Errorf("hash %s: %w", name, err)
+			}
+			if got.Hex != filepath.Base(name) {
+				return fmt.Errorf("%s is %s", name, got)
 			}
 		}
 		if header.Typeflag == tar.TypeDir {
