@@ -33,6 +33,12 @@ func (c *Compute) clientFiles(name, user string, groups ...string) (certFile, ke
 	return certFile, keyFile, err
 }
 
+// ServerCertificate returns certificate and key, in PEM, of a server that is known
+// by names and addresses; the cluster's CA verifies it.
+func (c *Compute) ServerCertificate(names ...string) (certPEM, keyPEM []byte, err error) {
+	return c.authority.server(names...)
+}
+
 // CAFile is the path of the cluster's CA, in PEM.
 func (c *Compute) CAFile() string { return c.dir.path("ca.pem") }
 

@@ -297,9 +297,14 @@ func (e *Environment) SetUpStorage(ctx context.Context) (output string, err erro
 	if e.Storage == nil {
 		return "", errors.New("set up the storage cluster: it does not run")
 	}
-	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, "bootstrap",
+	args := []string{
+		"bootstrap",
 		"--sdk-address", e.Storage.SDKAddress, "--admin-token-file", e.Storage.AdminTokenFile, "--disable-guest",
-		"--keys-dir", e.Storage.KeysDir, "--token-issuer", e.Storage.IssuerURL, "--storage-cluster", e.Storage.ID)
+	}
+	if e.Storage.KeysDir != "" {
+		args = append(args, "--keys-dir", e.Storage.KeysDir, "--token-issuer", e.Storage.IssuerURL, "--storage-cluster", e.Storage.ID)
+	}
+	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, args...)
 	if err != nil {
 		return "", fmt.Errorf("set up the storage cluster: %w", err)
 	}

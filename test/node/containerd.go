@@ -71,8 +71,7 @@ func (n *Node) startContainerd(ctx context.Context) error {
 		Name: n.compute.Name + "-containerd", Path: packages()["containerd"],
 		Args: []string{"--config", config, "--log-level", "warn"},
 		Ready: func(ctx context.Context) error {
-			_, err := n.ctr(ctx, "version")
-			return err
+			return n.ctr(ctx, "version")
 		},
 	})
 	return err
@@ -80,16 +79,15 @@ func (n *Node) startContainerd(ctx context.Context) error {
 
 // Import makes the images of a tar, an OCI image layout, known to the node.
 func (n *Node) Import(ctx context.Context, tar string) error {
-	_, err := n.ctr(ctx, "--namespace", "k8s.io", "images", "import", tar)
-	return err
+	return n.ctr(ctx, "--namespace", "k8s.io", "images", "import", tar)
 }
 
 // ctr runs containerd's own client.
-func (n *Node) ctr(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "/usr/bin/ctr", append([]string{"--address", containerdSocket}, args...)...) //nolint:gosec // fixed arguments
+func (n *Node) ctr(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "/usr/bin/ctr", append([]string{"--address", containerdSocket}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("ctr %v: %w: %s", args, err, out)
+		return fmt.Errorf("ctr %v: %w: %s", args, err, out)
 	}
-	return out, nil
+	return nil
 }

@@ -43,7 +43,7 @@ func installPackages(ctx context.Context) error {
 		{"update"},
 		append([]string{"install", "--yes", "--no-install-recommends"}, missing...),
 	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...) //nolint:gosec // fixed names
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
@@ -59,7 +59,7 @@ func installPackages(ctx context.Context) error {
 func forbidServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	const forbidden = "#!/bin/sh\nexit 101\n"
-	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755) //nolint:gosec // a program
+	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if errors.Is(err, fs.ErrExist) {
 		return func() {}, nil
 	}

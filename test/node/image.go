@@ -23,7 +23,7 @@ type Image struct {
 // Build makes an image for this machine's architecture and imports it.
 func (n *Node) Build(ctx context.Context, image Image) error {
 	tar := filepath.Join(n.dir, filepath.Base(image.Name)+".tar")
-	cmd := exec.CommandContext(ctx, n.binaries.Images, "--root="+n.binaries.Root, //nolint:gosec // our own tool
+	cmd := exec.CommandContext(ctx, n.binaries.Images, "--root="+n.binaries.Root,
 		"--platforms=linux/"+runtime.GOARCH, "--output="+tar,
 		"--name="+image.Name, "--packages="+image.Packages, "--entrypoint="+image.Entrypoint, "--version="+image.Version)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -56,7 +56,7 @@ func makeMounts() error {
 		return fmt.Errorf("/proc: %w", err)
 	}
 	for _, folder := range []string{"var", "work", "kubelet", "containerd"} {
-		if err := os.Mkdir(scratch(folder), 0o755); err != nil { //nolint:gosec // Pods' users go through it
+		if err := os.Mkdir(scratch(folder), 0o755); err != nil {
 			return fmt.Errorf("make a folder: %w", err)
 		}
 	}
@@ -69,7 +69,7 @@ func makeMounts() error {
 	}
 	for _, name := range []string{"kubelet", "containerd"} {
 		folder := filepath.Join("/var/lib", name)
-		if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // Pods' users go through it
+		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return fmt.Errorf("make a folder: %w", err)
 		}
 		if err := syscall.Mount(scratch(name), folder, "", syscall.MS_BIND, ""); err != nil {
@@ -131,7 +131,7 @@ func makeNetwork() error {
 		// of a Service, would not be translated back.
 		"bridge/bridge-nf-call-iptables": "1",
 	} {
-		if err := os.WriteFile(filepath.Join("/proc/sys/net", setting), []byte(value), 0o644); err != nil { //nolint:gosec // it exists
+		if err := os.WriteFile(filepath.Join("/proc/sys/net", setting), []byte(value), 0o644); err != nil {
 			return fmt.Errorf("set %s (CONFIG_BRIDGE_NETFILTER, module br_netfilter): %w", setting, err)
 		}
 	}

@@ -97,7 +97,7 @@ func outside() (code int, err error) {
 	if err != nil {
 		return 1, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, os.Args[1:]...) //nolint:gosec // the program that runs already
+	cmd := exec.CommandContext(ctx, self, os.Args[1:]...)
 	cmd.Env = append(os.Environ(), roleVariable+"="+roleInit, scratchVariable+"="+scratch)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{

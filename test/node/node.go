@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,10 +20,8 @@ const (
 
 	registerTimeout = time.Minute
 
-	// PluginFolder is where the CSI driver has its socket on the node, as Portworx
-	// has it, and CSISocket that socket.
-	PluginFolder = "/var/lib/kubelet/plugins/" + cluster.DriverName
-	CSISocket    = PluginFolder + "/csi.sock"
+	// CSISocket is the CSI driver's on the node, where Portworx has it.
+	CSISocket = "/var/lib/kubelet/plugins/" + cluster.DriverName + "/csi.sock"
 )
 
 // Node is the one node of a compute cluster.
@@ -47,13 +46,13 @@ func (n *Node) Kubelet() *cluster.Process { return n.kubelet }
 // and none outside of one.
 func Start(ctx context.Context, env *cluster.Environment, compute *cluster.Compute, binaries *cluster.Binaries) (*Node, error) {
 	if os.Getenv(roleVariable) != roleTests {
-		return nil, fmt.Errorf("start a node: not within node.Main as root")
+		return nil, errors.New("start a node: not within node.Main as root")
 	}
 	n := &Node{env: env, compute: compute, binaries: binaries, dir: filepath.Join(env.Dir, compute.Name, "node")}
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start a node: %w", err)
 	}
-	if err := os.MkdirAll(PluginFolder, 0o755); err != nil { //nolint:gosec // as on any node
+	if err := os.MkdirAll(filepath.Dir(CSISocket), 0o755); err != nil {
 		return nil, fmt.Errorf("start a node: %w", err)
 	}
 	if err := makeCgroups(); err != nil {

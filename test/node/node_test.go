@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +104,7 @@ spec:
 `
 
 func testService(ctx context.Context, t *testing.T, c *cluster.Compute) {
+	t.Helper()
 	if err := cluster.Poll(ctx, podTimeout, func(ctx context.Context) error {
 		return c.Apply(ctx, []byte(server)) // once the namespace has its ServiceAccount
 	}); err != nil {
@@ -135,6 +135,7 @@ func testService(ctx context.Context, t *testing.T, c *cluster.Compute) {
 // testWebhook sees that the API server reaches the Pod by what it says of the
 // answer: the Pod does not speak TLS.
 func testWebhook(ctx context.Context, t *testing.T, c *cluster.Compute) {
+	t.Helper()
 	const configuration = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
@@ -172,6 +173,7 @@ webhooks:
 
 // testRights acts with the kubelet's own credential.
 func testRights(ctx context.Context, t *testing.T, c *cluster.Compute) {
+	t.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "of-no-pod-here", Namespace: "default"}}
 	if _, err := c.Client.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -187,7 +189,8 @@ func testRights(ctx context.Context, t *testing.T, c *cluster.Compute) {
 }
 
 func testMount(ctx context.Context, t *testing.T, c *cluster.Compute) {
-	const manifests = `
+	t.Helper()
+	const claim = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: team}
@@ -205,10 +208,12 @@ spec:
   storageClassName: px
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 1Gi}}
+`
+	const pod = `
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: app, namespace: team}
+metadata: {name: NAME, namespace: team}
 spec:
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
@@ -220,30 +225,56 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `
 	if err := cluster.Poll(ctx, podTimeout, func(ctx context.Context) error {
-		return c.Apply(ctx, []byte(manifests))
+		return c.Apply(ctx, []byte(claim+strings.ReplaceAll(pod, "NAME", "app")))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	waitRunning(ctx, t, c, "team", "app")
-	claim, err := c.Client.CoreV1().PersistentVolumeClaims("team").Get(ctx, "data", metav1.GetOptions{})
+	bound, err := c.Client.CoreV1().PersistentVolumeClaims("team").Get(ctx, "data", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	volume, err := c.Client.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, metav1.GetOptions{})
+	volume, err := c.Client.CoreV1().PersistentVolumes().Get(ctx, bound.Spec.VolumeName, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if source := volume.Spec.CSI; source == nil || source.NodePublishSecretRef == nil || source.NodePublishSecretRef.Namespace != c.Layout.TokenNamespace {
 		t.Errorf("the volume was not mounted with a token Secret: %+v", source)
 	}
-	// Without the token's Secret the next mount fails: it is what opened the volume.
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if t.Failed() {
+		return
+	}
+
+	// The content of that Secret opens the volume: another Pod waits for it.
+	c.Sidecar.Freeze()
+	defer c.Sidecar.Thaw()
+	ref := volume.Spec.CSI.NodePublishSecretRef
+	secrets := c.Client.CoreV1().Secrets(ref.Namespace)
+	token, err := secrets.Get(ctx, ref.Name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(mounts, []byte("/var/lib/kubelet/pods/")) {
-		t.Error("the kubelet has mounted nothing in this namespace")
+	if err := secrets.Delete(ctx, ref.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
 	}
+	if err := c.Apply(ctx, []byte(strings.ReplaceAll(pod, "NAME", "second"))); err != nil {
+		t.Fatal(err)
+	}
+	err = cluster.Poll(ctx, podTimeout, func(ctx context.Context) error {
+		said := events(ctx, c, "team", "second")
+		if !strings.Contains(said, ref.Name+"\" not found") {
+			return fmt.Errorf("it does not miss the Secret:%s", said)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	token.ResourceVersion = ""
+	if _, err := secrets.Create(ctx, token, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	waitRunning(ctx, t, c, "team", "second")
 }
 
 func waitRunning(ctx context.Context, t *testing.T, c *cluster.Compute, namespace, name string) {
