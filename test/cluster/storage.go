@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// storageID is the id of the storage cluster, and so the `aud` of tokens.
-	storageID = "storage-1"
+	// StorageID is the id of the storage cluster, and so the `aud` of tokens.
+	StorageID = "storage-1"
 	// adminIssuer is the `iss` of the storage admin's token. It is an issuer of
 	// its own, so that nothing of the product could make an admin's token.
 	adminIssuer    = "storage-admin"
@@ -77,7 +77,7 @@ func (e *Environment) StartStorage(ctx context.Context) error {
 		return err
 	}
 	s := &Storage{
-		ID:             storageID,
+		ID:             StorageID,
 		IssuerURL:      "https://" + e.at(ports[0]),
 		IssuerEndpoint: "http://" + loopback(ports[1]),
 		SDKAddress:     e.at(ports[2]),
@@ -103,7 +103,7 @@ func (e *Environment) StartStorageFor(ctx context.Context, issuerURL, caFile str
 	if err != nil {
 		return err
 	}
-	s := &Storage{ID: storageID, IssuerURL: issuerURL, IssuerCAFile: caFile, SDKAddress: e.at(ports[2])}
+	s := &Storage{ID: StorageID, IssuerURL: issuerURL, IssuerCAFile: caFile, SDKAddress: e.at(ports[2])}
 	return e.startStorage(ctx, s, dir, ports)
 }
 

@@ -15,7 +15,9 @@ const (
 	cniPlugins       = "/usr/lib/cni"
 	cniFolder        = "/run/cni"
 	containerdSocket = "/run/containerd/containerd.sock"
-	pauseImage       = "bulkhead.test/pause:1"
+	// PauseImage holds the namespaces of every Pod; for tests it is a Pod that does
+	// nothing or, with an address as its argument, answers there.
+	PauseImage = "bulkhead.test/pause:1"
 )
 
 // containerdConfig runs Pods without the right to lower their OOM score, which
@@ -27,7 +29,7 @@ state = "/run/containerd"
   address = "` + containerdSocket + `"
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
-  sandbox_image = "` + pauseImage + `"
+  sandbox_image = "` + PauseImage + `"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "` + cniPlugins + `"
     conf_dir = "` + cniFolder + `"

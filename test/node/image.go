@@ -34,5 +34,5 @@ func (n *Node) Build(ctx context.Context, image Image) error {
 
 // importPause brings what holds the namespaces of every Pod.
 func (n *Node) importPause(ctx context.Context) error {
-	return n.Build(ctx, Image{Name: pauseImage, Packages: "./test/node/pause", Entrypoint: "/bulkhead/pause"})
+	return n.Build(ctx, Image{Name: PauseImage, Packages: "./test/node/pause", Entrypoint: "/bulkhead/pause"})
 }

@@ -93,7 +93,7 @@ metadata: {name: server, namespace: default, labels: {app: server}}
 spec:
   automountServiceAccountToken: false
   containers:
-    - {name: server, image: "bulkhead.test/pause:1", imagePullPolicy: Never, args: [":8443"]}
+    - {name: server, image: ` + node.PauseImage + `, imagePullPolicy: Never, args: [":8443"]}
 ---
 apiVersion: v1
 kind: Service
@@ -219,7 +219,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
     - name: app
-      image: bulkhead.test/pause:1
+      image: ` + node.PauseImage + `
       imagePullPolicy: Never
       volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]

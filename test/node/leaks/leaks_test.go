@@ -69,7 +69,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: app, namespace: default}
 spec:
-  containers: [{name: app, image: "bulkhead.test/pause:1", imagePullPolicy: Never}]
+  containers: [{name: app, image: ` + node.PauseImage + `, imagePullPolicy: Never}]
 `
 	err = cluster.Poll(ctx, timeout, func(ctx context.Context) error {
 		if err := c.Apply(ctx, []byte(pod)); err != nil {
