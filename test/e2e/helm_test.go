@@ -14,7 +14,7 @@ import (
 
 // helm installs or upgrades the chart of a release's name and waits until all of
 // it is ready, two minutes at most.
-func (s *site) helm(ctx context.Context, verb, chart, namespace string, values map[string]any) error {
+func (s *site) helm(ctx context.Context, chart, namespace string, values map[string]any) error {
 	raw, err := yaml.Marshal(values)
 	if err != nil {
 		return fmt.Errorf("values of %s: %w", chart, err)
@@ -23,7 +23,7 @@ func (s *site) helm(ctx context.Context, verb, chart, namespace string, values m
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		return err
 	}
-	_, err = s.run(ctx, s.binaries.Helm, verb, chart, filepath.Join(s.binaries.Root, "charts", chart),
+	_, err = s.run(ctx, s.binaries.Helm, "upgrade", "--install", chart, filepath.Join(s.binaries.Root, "charts", chart),
 		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace",
 		"--values", file, "--wait", "--timeout", "2m")
 	return err

@@ -7,23 +7,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/bulkhead-dev/bulkhead/test/node"
 )
 
 // readyWithin is what an install may take.
 const readyWithin = time.Minute
 
-func TestAnInstallIsReadyWithinAMinute(t *testing.T) {
-	node.Require(t)
+func testReady(t *testing.T) {
 	t.Logf("ready after %v", stage.ready.Round(time.Second))
 	if stage.ready > readyWithin {
 		t.Errorf("it took %v", stage.ready)
 	}
 }
 
-func TestPodsRunFromTheFirstStart(t *testing.T) {
-	node.Require(t)
+func testNoRestart(t *testing.T) {
 	for namespace, want := range map[string]int{issuerNamespace: 2, namespace: 4} {
 		pods, err := stage.compute.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil {

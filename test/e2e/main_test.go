@@ -48,6 +48,20 @@ func run(m *testing.M) int {
 	return code
 }
 
+// TestEndToEnd tests the site step by step: one stands on the other.
+func TestEndToEnd(t *testing.T) {
+	node.Require(t)
+	t.Run("all is ready within a minute of the install", testReady)
+	t.Run("Pods run from their first start", testNoRestart)
+	t.Run("Pods mount their claims", testMounts)
+	t.Run("no claim fails while replicas go and versions change", testRolling)
+	t.Run("without the webhook plain claims go on and what it judges is refused", testAbsence)
+	t.Run("no Pod has restarted since", testNoRestart)
+	t.Run("an uninstall leaves volumes their tokens", testUninstall)
+	t.Run("without Bulkhead no Pod gets a volume by its name alone", testWithout)
+	t.Run("another install takes over what is there", testReinstall)
+}
+
 func build(ctx context.Context) (*cluster.Environment, error) {
 	binaries, err := cluster.BuildNode(ctx, os.Stderr)
 	if err != nil {

@@ -36,10 +36,14 @@ spec:
   storageClassName: NAME
   accessModes: [ReadWriteOnce]
   resources: {requests: {storage: 1Gi}}
+` + claimsPod
+
+// claimsPod is a Pod that mounts the claim "data" of its namespace.
+const claimsPod = `
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: app, namespace: NAME}
+metadata: {name: APP, namespace: NAME}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
@@ -50,22 +54,26 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 `
 
-func TestPodsMountTheirClaims(t *testing.T) {
-	node.Require(t)
+func testMounts(t *testing.T) {
 	for name, provisioner := range map[string]string{
 		"team-csi":     cluster.DriverName,
 		"team-in-tree": "kubernetes.io/portworx-volume",
 	} {
 		t.Run(provisioner, func(t *testing.T) {
-			manifests := strings.NewReplacer("NAME", name, "PROVISIONER", provisioner).Replace(withClaim)
-			err := cluster.Poll(t.Context(), podTimeout, func(ctx context.Context) error {
-				return stage.compute.Apply(ctx, []byte(manifests)) // once the namespace has its ServiceAccount
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			apply(t, strings.NewReplacer("NAME", name, "PROVISIONER", provisioner, "APP", "app").Replace(withClaim))
 			waitRunning(t, name, "app")
 		})
+	}
+}
+
+// apply applies manifests, again until their namespace has its ServiceAccount.
+func apply(t *testing.T, manifests string) {
+	t.Helper()
+	err := cluster.Poll(t.Context(), podTimeout, func(ctx context.Context) error {
+		return stage.compute.Apply(ctx, []byte(manifests))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -130,7 +130,7 @@ spec:
 	if err := yaml.Unmarshal(entry, &clusters); err != nil {
 		return fmt.Errorf("read what register prints: %w", err)
 	}
-	return s.helm(ctx, "install", "bulkhead-issuer", issuerNamespace, map[string]any{
+	return s.helm(ctx, "bulkhead-issuer", issuerNamespace, map[string]any{
 		"url": issuerURL, "tls": map[string]any{"secretName": "issuer-tls"},
 		"policy": map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
 	})
@@ -181,7 +181,7 @@ func (s *site) askIssuer(ctx context.Context) error {
 	return errors.Join(err, answer.Body.Close())
 }
 
-// install does what the cluster admin does; values are laid over those that this
+// install does what the cluster admin does, the second time an upgrade; values are laid over those that this
 // site needs.
 func (s *site) install(ctx context.Context, values map[string]any) error {
 	ca, err := os.ReadFile(s.compute.CAFile())
@@ -202,5 +202,5 @@ func (s *site) install(ctx context.Context, values map[string]any) error {
 	s.compute.Layout = tenancy.Layout{
 		Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
 	}
-	return s.helm(ctx, "install", "bulkhead", namespace, all)
+	return s.helm(ctx, "bulkhead", namespace, all)
 }
