@@ -20,6 +20,7 @@ func testReady(t *testing.T) {
 }
 
 func testNoRestart(t *testing.T) {
+	t.Helper()
 	for namespace, want := range map[string]int{issuerNamespace: 2, namespace: 4} {
 		pods, err := stage.compute.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		if err != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -81,8 +82,8 @@ func tokenSecret(t *testing.T, team string) *corev1.Secret {
 }
 
 // Pods of another team that name a volume of team-csi, by a static volume and
-// inline, and one of team-csi that has an in-tree class, which names the token of
-// its namespace by hand. None of them gets its token from Kubernetes.
+// inline; and what becomes of an in-tree class where nobody rewrites its volumes:
+// it names a token, so that they are provisioned, but mounts show none.
 const (
 	thiefs = `
 apiVersion: v1
@@ -192,7 +193,7 @@ func refusedMount(ctx context.Context, namespace, name string) error {
 		}
 		return err
 	}
-	return fmt.Errorf("no event says that access was denied")
+	return errors.New("no event says that access was denied")
 }
 
 func testReinstall(t *testing.T) {
