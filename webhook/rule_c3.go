@@ -20,7 +20,12 @@ var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx
 		if r.user.Username == l.sidecar {
 			return nil, nil
 		}
-		return l.changedReferences(ctx, r.object.Annotations, r.old.Annotations, pairs, namespace)
+		if r.object.Spec.PortworxVolume != nil {
+			// From before the install. Who translates it takes its Secret from these.
+			pairs = append(pairs, l.layout.ClaimAnnotations(namespace)...)
+		}
+		denials, err := l.changedReferences(ctx, r.object.Annotations, r.old.Annotations, pairs, namespace)
+		return append(denials, l.changedSource(r.object.Spec.CSI, r.old.Spec.CSI, namespace)...), err
 	}
 	provisioned, err := l.provisioned(ctx, r)
 	if err != nil {
@@ -44,11 +49,33 @@ var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx
 		if ref.current != nil && (*ref.current == *want || (provisioned && ref.current.Namespace == namespace)) {
 			continue
 		}
-		denials = append(denials, Denial{
-			Field:   "spec.csi." + ref.name,
-			Message: "a volume of this driver is reached with the token of its claim's namespace and no other Secret",
-			Mend:    "leave it out, it is filled in",
-		})
+		denials = append(denials, foreignSecret("spec.csi."+ref.name))
 	}
 	return denials, nil
 }}
+
+// changedSource judges the secret references that an update sets. The API server
+// lets one that was missing be added.
+func (l *lookup) changedSource(is, was *corev1.CSIPersistentVolumeSource, namespace string) []Denial {
+	if is == nil || was == nil {
+		return nil // the API server lets no volume become another
+	}
+	want := secretReference(l.layout.TokenSecret(namespace))
+	old := secretReferences(was)
+	var denials []Denial
+	for i, ref := range secretReferences(is) {
+		if ref.current == nil || *ref.current == *want || (old[i].current != nil && *ref.current == *old[i].current) {
+			continue
+		}
+		denials = append(denials, foreignSecret("spec.csi."+ref.name))
+	}
+	return denials
+}
+
+func foreignSecret(field string) Denial {
+	return Denial{
+		Field:   field,
+		Message: "a volume of this driver is reached with the token of its claim's namespace and no other Secret",
+		Mend:    "leave it out, it is filled in",
+	}
+}

@@ -175,7 +175,10 @@ not be converted to a version that is not served.
   expression: >-
     request.operation != "UPDATE"
     || object.?spec.?claimRef != oldObject.?spec.?claimRef
+    || object.?spec.?csi != oldObject.?spec.?csi
+    || object.?spec.?portworxVolume != oldObject.?spec.?portworxVolume
     || {{ include "bulkhead.match.referencesChanged" (list
+      "openstorage.io/auth-secret-name" "openstorage.io/auth-secret-namespace"
       "volume.kubernetes.io/provisioner-deletion-secret-name" "volume.kubernetes.io/provisioner-deletion-secret-namespace"
       "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace") }}
 - name: not-provisioned
