@@ -112,7 +112,7 @@ func TestTheListOfOtherDriversClassesFollowsTheClasses(t *testing.T) {
 	eventuallyGuarded("a class of another driver", false)
 
 	// Whoever drops the list is safe, and it comes back.
-	var policy admissionv1.ValidatingAdmissionPolicy
+	var policy admissionv1.MutatingAdmissionPolicy
 	if err := admin.Get(t.Context(), client.ObjectKey{Name: "bulkhead-claims"}, &policy); err != nil {
 		t.Fatal(err)
 	}
@@ -150,4 +150,21 @@ func TestTheListOfOtherDriversClassesFollowsTheClasses(t *testing.T) {
 		t.Fatalf("the name never becomes free: %v", err)
 	}
 	eventuallyGuarded("a class of ours", true)
+}
+
+// A class of another driver and a claim of it, applied in one file: the claim
+// comes before the list has heard of the class, and may say what a claim of ours
+// may not.
+func TestAClaimOfANewClassOfAnotherDriver(t *testing.T) {
+	admin := stage.Admins[0]
+	team := newTeam(t, admin)
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: uniqueName(t)}, Provisioner: "ebs.csi.aws.com"}
+	if err := admin.Create(t.Context(), class); err != nil {
+		t.Fatal(err)
+	}
+	claim := team.Claim("claim", class.Name, actors.Annotated("parent", "chart"))
+	claim.Labels = map[string]string{"group": "web"}
+	if err := team.Create(t.Context(), claim); err != nil {
+		t.Error(err)
+	}
 }
