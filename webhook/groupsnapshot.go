@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	groupsnapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1"
+	groupsnapshotv1beta1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1beta1"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // groupSnapshotClasses of our drivers get the token of the group's namespace.
@@ -20,7 +22,8 @@ func injectGroupSnapshotClass(_ context.Context, l *lookup, r *review[groupsnaps
 	}
 	pairs := l.layout.GroupSnapshotClassParameters()
 	entries := absentPairs(r.object.Parameters, pairs)
-	if r.old != nil {
+	if r.old != nil && l.drivers.IsCSI(r.old.Driver) {
+		// Parameters are immutable in v1.
 		entries = carriedOver(r.old.Parameters, r.object.Parameters, pairs)
 	}
 	var p patch
@@ -35,26 +38,53 @@ var groupSnapshots = resource[groupsnapshotv1.VolumeGroupSnapshot, *review[group
 }
 
 // groupContents are guarded as the contents of single snapshots are.
-var groupContents = resource[groupsnapshotv1.VolumeGroupSnapshotContent, *contentReview]{
+var groupContents = resource[anyGroupContent, *contentReview]{
 	prepare: reviewGroupContent,
 	inject:  injectContent,
 	rules:   []rule[*contentReview]{ruleB4Content, ruleC7Content},
 }
 
-func reviewGroupContent(_ context.Context, l *lookup, r *review[groupsnapshotv1.VolumeGroupSnapshotContent]) (*contentReview, error) {
-	state := func(c *groupsnapshotv1.VolumeGroupSnapshotContent) *contentState {
+// anyGroupContent is a VolumeGroupSnapshotContent of any version.
+type anyGroupContent struct {
+	groupsnapshotv1.VolumeGroupSnapshotContent
+
+	// pairs are what v1beta1 has in place of status.volumeSnapshotInfoList.
+	pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair
+}
+
+// UnmarshalJSON reads either version.
+func (c *anyGroupContent) UnmarshalJSON(raw []byte) error {
+	var beta struct {
+		Status struct {
+			Pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair `json:"volumeSnapshotHandlePairList"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(raw, &beta); err != nil {
+		return fmt.Errorf("as v1beta1: %w", err)
+	}
+	c.pairs = beta.Status.Pairs
+	return json.Unmarshal(raw, &c.VolumeGroupSnapshotContent)
+}
+
+func reviewGroupContent(_ context.Context, l *lookup, r *review[anyGroupContent]) (*contentReview, error) {
+	state := func(c *anyGroupContent) *contentState {
 		return &contentState{c.Spec.Driver, c.Spec.VolumeGroupSnapshotRef, c.Annotations, groupHandlesOf(c)}
 	}
 	c := newContentReview(l, r.user.Username, *state(r.object), oldOf(r, state))
 	c.refField, c.pairs = "spec.volumeGroupSnapshotRef", l.layout.GroupContentAnnotations(c.ref.Namespace)
-	c.provisioned = func(context.Context) (bool, error) { return false, nil }
+	c.snapshotted = func(context.Context) (bool, error) { return false, nil }
 	return c, nil
 }
 
 // groupHandlesOf are the volumes and snapshots of a group. The handle of the
 // group itself is none that the storage cluster could be asked about.
-func groupHandlesOf(content *groupsnapshotv1.VolumeGroupSnapshotContent) []enteringHandle {
+func groupHandlesOf(content *anyGroupContent) []enteringHandle {
 	var handles []enteringHandle
+	for i, pair := range content.pairs {
+		handles = append(handles,
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].volumeHandle", i), pair.VolumeHandle},
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].snapshotHandle", i), pair.SnapshotHandle})
+	}
 	for i, handle := range content.Spec.Source.VolumeHandles {
 		handles = append(handles, enteringHandle{fmt.Sprintf("spec.source.volumeHandles[%d]", i), handle})
 	}

@@ -20,7 +20,7 @@ func injectSnapshotClass(_ context.Context, l *lookup, r *review[snapshotv1.Volu
 	}
 	pairs := l.layout.SnapshotClassParameters()
 	var old map[string]string
-	if r.old != nil {
+	if r.old != nil && l.drivers.IsCSI(r.old.Driver) {
 		// As for StorageClasses, applying the original manifest again changes
 		// nothing. These parameters are mutable, though: what neither has comes
 		// with the first update after the install.

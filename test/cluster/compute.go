@@ -147,6 +147,8 @@ func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 	} {
 		what.name = c.Name + "-" + what.name
 		what.restarts = true // those that lose the driver's socket end
+		// Their defaults make events come minutes late where many claims are made.
+		what.args = append(what.args, "--kube-api-qps=100", "--kube-api-burst=200")
 		if _, err := e.supervisor.start(ctx, what); err != nil {
 			return err
 		}

@@ -154,6 +154,7 @@ not be converted to a version that is not served.
     || object.?spec != oldObject.?spec
     || object.?status.?snapshotHandle != oldObject.?status.?snapshotHandle
     || object.?status.?volumeSnapshotInfoList != oldObject.?status.?volumeSnapshotInfoList
+    || object.?status.?volumeSnapshotHandlePairList != oldObject.?status.?volumeSnapshotHandlePairList
     || {{ include "bulkhead.match.referencesChanged" (list
       "snapshot.storage.kubernetes.io/deletion-secret-name" "snapshot.storage.kubernetes.io/deletion-secret-namespace"
       "groupsnapshot.storage.kubernetes.io/deletion-secret-name" "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
