@@ -59,11 +59,15 @@ func (c *anyGroupContent) UnmarshalJSON(raw []byte) error {
 			Pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair `json:"volumeSnapshotHandlePairList"`
 		} `json:"status"`
 	}
-	if err := json.Unmarshal(raw, &beta); err != nil {
-		return fmt.Errorf("as v1beta1: %w", err)
+	err := json.Unmarshal(raw, &beta)
+	if err == nil {
+		c.pairs = beta.Status.Pairs
+		err = json.Unmarshal(raw, &c.VolumeGroupSnapshotContent)
 	}
-	c.pairs = beta.Status.Pairs
-	return json.Unmarshal(raw, &c.VolumeGroupSnapshotContent)
+	if err != nil {
+		return fmt.Errorf("read a group snapshot content: %w", err)
+	}
+	return nil
 }
 
 func reviewGroupContent(_ context.Context, l *lookup, r *review[anyGroupContent]) (*contentReview, error) {

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -221,8 +222,10 @@ func (u *unguarded) restored(ctx context.Context, id string) (string, error) {
 		}
 		if snapshot.Status.Error != nil && snapshot.Status.Error.Message != nil {
 			ready = *snapshot.Status.Error.Message
-			return true, nil
+			// Until the sidecar has made the Secret of the content nothing is asked.
+			return !strings.Contains(ready, "failed to get credentials"), nil
 		}
+		ready = ""
 		return snapshot.Status.ReadyToUse != nil && *snapshot.Status.ReadyToUse, nil
 	})
 	if err != nil {
