@@ -47,9 +47,9 @@ const (
 	classListInterval = 10 * time.Second
 	// classListRetry is how soon a failure is tried again.
 	classListRetry = time.Second
-	// classListLimit bounds the size of the objects that hold the list. Classes
-	// beyond it are asked about, as if nobody knew them.
-	classListLimit = 1000
+	// classListLimit bounds the list, in bytes: an expression may have 100,000
+	// characters. Classes beyond it are asked about, as if nobody knew them.
+	classListLimit = 90_000
 	// classListManager owns the condition, and nothing else (server-side apply).
 	classListManager = "bulkhead-classes"
 )
@@ -169,12 +169,18 @@ func (c *classList) ensure(ctx context.Context) error {
 // classIn is the expression that a claim's class is one of those.
 func classIn(names []string) string {
 	slices.Sort(names)
-	names = names[:min(len(names), classListLimit)]
-	quoted := make([]string, len(names))
+	var list strings.Builder
 	for i, name := range names {
-		quoted[i] = strconv.Quote(name)
+		entry := strconv.Quote(name)
+		if i > 0 {
+			entry = ", " + entry
+		}
+		if list.Len()+len(entry) > classListLimit {
+			break
+		}
+		list.WriteString(entry)
 	}
-	return "(" + classNameExpression("object") + " in [" + strings.Join(quoted, ", ") + "])"
+	return "(" + classNameExpression("object") + " in [" + list.String() + "])"
 }
 
 // holds reports whether any condition in force names the class as another

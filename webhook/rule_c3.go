@@ -5,16 +5,20 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 // ruleC3: every call for a volume is made with the token of its claim's
 // namespace. Whoever makes the call would use any Secret that the volume names.
 var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx context.Context, l *lookup, r *review[corev1.PersistentVolume]) ([]Denial, error) {
-	if _, field := l.handle(r.object); field == "" || r.object.Spec.ClaimRef == nil {
-		return nil, nil // rules C1 and C4 want a claim
+	if _, field := l.handle(r.object); field == "" {
+		return nil, nil
 	}
-	namespace := r.object.Spec.ClaimRef.Namespace
+	namespace := "" // rules C1 and C4 want a claim; without one no Secret is right
+	if r.object.Spec.ClaimRef != nil {
+		namespace = r.object.Spec.ClaimRef.Namespace
+	}
 	pairs := l.layout.VolumeAnnotations(namespace)
 	if r.old != nil {
 		if r.user.Username == l.sidecar {
@@ -24,8 +28,14 @@ var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx
 			// From before the install. Who translates it takes its Secret from these.
 			pairs = append(pairs, l.layout.ClaimAnnotations(namespace)...)
 		}
-		denials, err := l.changedReferences(ctx, r.object.Annotations, r.old.Annotations, pairs, namespace)
+		denials, err := l.changedReferences(ctx, r.object.Annotations, r.old.Annotations, pairs, namespace, func(ctx context.Context) (bool, error) {
+			handle, _ := l.handle(r.object)
+			return l.mayUse(ctx, namespace, handle, storage.Write)
+		})
 		return append(denials, l.changedSource(r.object.Spec.CSI, r.old.Spec.CSI, namespace)...), err
+	}
+	if namespace == "" {
+		return anySecret(r.object.Spec.CSI), nil
 	}
 	provisioned, err := l.provisioned(ctx, r)
 	if err != nil {
@@ -53,6 +63,20 @@ var ruleC3 = rule[*review[corev1.PersistentVolume]]{id: "BH-C3", check: func(ctx
 	}
 	return denials, nil
 }}
+
+// anySecret refuses every secret reference.
+func anySecret(source *corev1.CSIPersistentVolumeSource) []Denial {
+	if source == nil {
+		return nil
+	}
+	var denials []Denial
+	for _, ref := range secretReferences(source) {
+		if ref.current != nil {
+			denials = append(denials, foreignSecret("spec.csi."+ref.name))
+		}
+	}
+	return denials
+}
 
 // changedSource judges the secret references that an update sets. The API server
 // lets one that was missing be added.
