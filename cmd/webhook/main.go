@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -62,6 +63,7 @@ func main() {
 	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
 	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA, with which the names of the policies begin")
 	f.StringVar(&cfg.ClientCAFile, "client-ca-file", "", "PEM bundle that verifies the certificate that callers must show; none is asked for if empty")
+	f.DurationVar(&cfg.ShutdownDelay, "shutdown-delay", 7*time.Second, "how long to serve on once told to end, until the API servers have learnt it")
 	policyFlags(f, &cfg.Policy)
 	command.IssuerFlags(f, &cfg.Issuer)
 	command.StorageFlags(f, &cfg.Storage)

@@ -57,7 +57,7 @@ func (e *Environment) InstallAs(ctx context.Context, c *Compute, how Installatio
 	c.Layout = r.layout()
 	if c.Webhook, err = e.startProduct(ctx, c, r, part{
 		name: webhookName, path: e.cfg.Binaries.Webhook, endpoint: loopback(ports[1]), health: "/readyz",
-		args: []string{"--address=" + loopback(ports[0]), "--serving-names=127.0.0.1"},
+		args: []string{"--address=" + loopback(ports[0]), "--serving-names=127.0.0.1", "--shutdown-delay=0s"},
 	}); err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
