@@ -155,14 +155,20 @@ func (a *authority) signed(leaf *x509.Certificate) bool {
 }
 
 // verify reports what a client that trusts these certificates and calls by these
-// names has against the leaf.
-func verify(leaf *x509.Certificate, trusted []*x509.Certificate, names []string, now time.Time) error {
-	roots := x509.NewCertPool()
+// names has against what is served.
+func verify(served *tls.Certificate, trusted []*x509.Certificate, names []string, now time.Time) error {
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now}
 	for _, c := range trusted {
-		roots.AddCert(c)
+		options.Roots.AddCert(c)
+	}
+	for _, der := range served.Certificate[1:] {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			options.Intermediates.AddCert(c)
+		}
 	}
 	for _, name := range names {
-		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now}); err != nil {
+		options.DNSName = name
+		if _, err := served.Leaf.Verify(options); err != nil {
 			return fmt.Errorf("serving certificate for %s: %w", name, err)
 		}
 	}

@@ -14,10 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,9 +51,15 @@ const (
 	soon = time.Second
 )
 
+var (
+	errNoNames         = errors.New("no serving names: want the names that the API server calls the webhook by")
+	errNoConfiguration = errors.New("no name of the webhook configurations")
+)
+
 // SelfConfig configures the self-signed mode.
 type SelfConfig struct {
-	// Secret holds the CA, of type kubernetes.io/tls.
+	// Secret holds the CA. It must be there, empty at first: so that no replica
+	// needs a right that cannot be narrowed to a name.
 	Secret tenancy.SecretRef
 	// Names are the DNS names and IP addresses that the API server calls.
 	Names []string
@@ -95,15 +98,16 @@ type Self struct {
 	renewed        string // the value of RenewServing when the leaf was made
 }
 
-// NewSelf checks the configuration. The client must not cache.
+// NewSelf checks the configuration. The client must not cache. It needs the right
+// to get and update the Secret, and to get and patch both configurations.
 func NewSelf(api client.Client, cfg SelfConfig) (*Self, error) {
 	switch {
 	case cfg.Secret.Namespace == "" || cfg.Secret.Name == "":
 		return nil, errors.New("no CA Secret: want namespace/name")
 	case len(cfg.Names) == 0:
-		return nil, errors.New("no serving names: want the names that the API server calls the webhook by")
+		return nil, errNoNames
 	case cfg.WebhookConfiguration == "":
-		return nil, errors.New("no name of the webhook configurations")
+		return nil, errNoConfiguration
 	case cfg.CALife < minCALife:
 		return nil, fmt.Errorf("a CA life of %v is too short: want %v at least", cfg.CALife, minCALife)
 	case cfg.TrustDelay < soon || cfg.TrustDelay > maxTrustDelay:
@@ -115,7 +119,9 @@ func NewSelf(api client.Client, cfg SelfConfig) (*Self, error) {
 	if cfg.Offset == nil {
 		cfg.Offset = func() time.Duration { return 0 }
 	}
-	return &Self{cfg: cfg, client: api, metrics: newMetrics(cfg.Registry)}, nil
+	m := newMetrics(cfg.Registry)
+	m.rotations.WithLabelValues(certificateCA) // zero, not missing
+	return &Self{cfg: cfg, client: api, metrics: m}, nil
 }
 
 // now is the API server's time.
@@ -129,14 +135,15 @@ func (s *Self) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return nil, errors.New("there is no serving certificate yet")
 }
 
-// Ready returns nil once the webhook configurations have been read with our CA in
-// them, as long as the serving certificate lives.
-func (s *Self) Ready(*http.Request) error {
-	c := s.serving.Load()
+// Ready returns nil if the webhook configurations held the CA of the serving
+// certificate when they were last read, and as long as that lives.
+func (s *Self) Ready(*http.Request) error { return readiness(s.serving.Load(), &s.trusted, s.now()) }
+
+func readiness(serving *tls.Certificate, trusted *atomic.Bool, now time.Time) error {
 	switch {
-	case c == nil || !s.trusted.Load():
-		return errors.New("the webhook configurations do not hold the CA yet")
-	case expired(c.Leaf, s.now()):
+	case serving == nil || !trusted.Load():
+		return errors.New("the webhook configurations do not hold the CA of the serving certificate")
+	case expired(serving.Leaf, now):
 		return errors.New("the serving certificate has expired")
 	}
 	return nil
@@ -145,209 +152,28 @@ func (s *Self) Ready(*http.Request) error {
 // Start keeps CA, serving certificate and webhook configurations in order until
 // ctx ends.
 func (s *Self) Start(ctx context.Context) error {
+	keep(ctx, min(checkInterval, s.cfg.TrustDelay/looksPerDelay), s.metrics, s.look)
+	return nil
+}
+
+// keep looks at intervals until ctx ends, and soon again after it has written, or
+// another replica was first.
+func keep(ctx context.Context, interval time.Duration, m *metrics, look func(context.Context) (wrote bool, err error)) {
 	logger := klog.FromContext(ctx)
-	interval := min(checkInterval, s.cfg.TrustDelay/looksPerDelay)
-	for {
+	for ctx.Err() == nil {
 		pause := interval
-		wrote, err := s.look(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
-			logger.V(4).Info("Another replica was first; will look again", "reason", err.Error())
+		wrote, err := look(ctx)
+		conflict := apierrors.IsConflict(err)
+		if wrote || conflict {
 			pause = min(soon, interval)
-		case err != nil:
-			s.metrics.errors.Inc()
+		}
+		if err != nil && !conflict && ctx.Err() == nil {
+			m.errors.Inc()
 			logger.Error(err, "Serving certificate not in order; will try again")
-		case wrote:
-			pause = min(soon, interval)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(pause):
 		}
 	}
-}
-
-// look reads all there is, takes a step and reports whether it wrote anything
-// that it should read back.
-func (s *Self) look(ctx context.Context) (wrote bool, err error) {
-	// Before the Secret is read: whatever this look signs has been signed before
-	// any later change of the Secret, as far as the end of its life goes.
-	now := s.now()
-	// The Secret before the configurations: what others add to both in between is
-	// then something that the Secret does not hold, and never dropped.
-	secret, st, found, err := s.read(ctx)
-	if err != nil {
-		return false, errors.Join(err, s.sustain(now))
-	}
-	configurations, err := readConfigurations(ctx, s.client, s.cfg.WebhookConfiguration)
-	if err != nil {
-		// Without a look at them nothing may change but our own certificate, and that
-		// not to a CA that they may not hold.
-		if current := s.serving.Load(); st.signer == nil || current != nil && !st.signer.signed(current.Leaf) {
-			return false, errors.Join(err, s.sustain(now))
-		}
-		return false, errors.Join(err, s.serve(ctx, st, secret, now))
-	}
-	some, all := trustedCertificates(configurations)
-	s.observed.look(all, s.cfg.Clock.Now(), s.cfg.TrustDelay)
-	_, requested := secret.Annotations[RotateCA]
-	changes, err := st.advance(situation{
-		now: now, life: s.cfg.CALife, delay: s.cfg.TrustDelay,
-		lost: found == foundNothing, requested: requested,
-		remembered: []*authority{s.signer, s.issuer},
-		seen:       some, trustedFor: s.observed.trustedFor,
-	})
-	if err != nil {
-		return false, err
-	}
-	if found == foundDamage {
-		changes = append(changes, changeRepair)
-	}
-	if len(changes) > 0 {
-		if err := s.write(ctx, secret, st, changes); err != nil {
-			return false, errors.Join(err, s.sustain(now))
-		}
-		wrote = true
-	}
-	s.metrics.state(st)
-	s.signer = st.signer
-	if err := s.serve(ctx, st, secret, now); err != nil {
-		return wrote, err
-	}
-	bundle := st.bundle(now)
-	for _, c := range configurations {
-		if err := c.disown(ctx, s.client); err != nil {
-			return wrote, err
-		}
-		changed, err := c.write(ctx, s.client, bundle)
-		wrote = wrote || changed
-		if err != nil {
-			return wrote, err
-		}
-		if changed {
-			klog.FromContext(ctx).Info("Wrote the CA bundle", "configuration", klog.KObj(c.object), "certificates", len(st.trusted(now)))
-		}
-	}
-	// Not what was just written: it shall be read back first.
-	if s.observed.trustedFor(s.issuer.certificate) >= 0 {
-		s.trusted.Store(true)
-	}
-	return wrote, nil
-}
-
-// finding is what became of reading the Secret.
-type finding int
-
-const (
-	foundState finding = iota
-	foundNothing
-	foundDamage
-)
-
-// read reads the Secret. Where there is none, it returns an empty one.
-func (s *Self) read(ctx context.Context) (secret *corev1.Secret, st *state, found finding, err error) {
-	secret = &corev1.Secret{}
-	err = s.client.Get(ctx, types.NamespacedName{Namespace: s.cfg.Secret.Namespace, Name: s.cfg.Secret.Name}, secret)
-	if apierrors.IsNotFound(err) {
-		return &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: s.cfg.Secret.Namespace, Name: s.cfg.Secret.Name},
-			Type:       corev1.SecretTypeTLS,
-		}, &state{}, foundNothing, nil
-	}
-	if err != nil {
-		return nil, nil, foundNothing, fmt.Errorf("read CA Secret %s: %w", s.cfg.Secret, err)
-	}
-	st, problem := parseState(secret.Data)
-	if problem != nil {
-		s.metrics.errors.Inc()
-		klog.FromContext(ctx).Error(problem, "Part of the CA Secret is of no use and will be replaced", "secret", klog.KObj(secret))
-		return secret, st, foundDamage, nil
-	}
-	return secret, st, foundState, nil
-}
-
-// write writes the Secret as it should be, unless somebody else has since it was
-// read.
-func (s *Self) write(ctx context.Context, secret *corev1.Secret, st *state, changes []string) error {
-	if secret.Data == nil {
-		secret.Data = map[string][]byte{}
-	}
-	if err := st.write(secret.Data); err != nil {
-		return err
-	}
-	for _, change := range changes {
-		if change == changeAnnounce {
-			delete(secret.Annotations, RotateCA)
-		}
-	}
-	var err error
-	if secret.ResourceVersion == "" {
-		err = s.client.Create(ctx, secret)
-	} else {
-		err = s.client.Update(ctx, secret)
-	}
-	if err != nil {
-		return fmt.Errorf("write CA Secret %s: %w", s.cfg.Secret, err)
-	}
-	for _, change := range changes {
-		klog.FromContext(ctx).Info("CA changed", "what", change, "secret", klog.KObj(secret), "expires", st.signer.certificate.NotAfter)
-	}
-	return nil
-}
-
-// serve makes another serving certificate if it is time.
-func (s *Self) serve(ctx context.Context, st *state, secret *corev1.Secret, now time.Time) error {
-	current, asked := s.serving.Load(), secret.Annotations[RenewServing]
-	trusted := st.trusted(now)
-	reason := ""
-	switch {
-	case current == nil:
-		reason = "there was none"
-	case verify(current.Leaf, trusted, s.cfg.Names, now) != nil:
-		reason = "it was no longer good"
-	case !st.signer.signed(current.Leaf):
-		// Whoever put it there, it signs for us once we know that it is trusted.
-		if s.observed.trustedFor(st.signer.certificate) < s.cfg.TrustDelay {
-			return nil
-		}
-		reason = "another CA signs"
-	case asked != s.renewed:
-		reason = "an admin asked for it"
-	case !now.Before(renewal(current.Leaf, leafLife)):
-		reason = "two thirds of its life had passed"
-	default:
-		return nil
-	}
-	leaf, err := st.signer.leaf(s.cfg.Names, now)
-	if err != nil {
-		return err
-	}
-	if err := verify(leaf.Leaf, trusted, s.cfg.Names, now); err != nil {
-		return fmt.Errorf("CA Secret %s: %w", s.cfg.Secret, err)
-	}
-	s.serving.Store(leaf)
-	s.issuer, s.renewed = st.signer, asked
-	s.metrics.serving(leaf.Leaf)
-	klog.FromContext(ctx).Info("Made a serving certificate", "reason", reason, "expires", leaf.Leaf.NotAfter)
-	return nil
-}
-
-// sustain prolongs what is served while the Secret cannot be read or written. It
-// does so with the CA that has signed it: where that has gone meanwhile, what is
-// served now would end at the same time.
-func (s *Self) sustain(now time.Time) error {
-	current := s.serving.Load()
-	if current == nil || s.issuer == nil || now.Before(renewal(current.Leaf, leafLife)) || expired(s.issuer.certificate, now) {
-		return nil
-	}
-	leaf, err := s.issuer.leaf(s.cfg.Names, now)
-	if err != nil {
-		return err
-	}
-	s.serving.Store(leaf)
-	s.metrics.serving(leaf.Leaf)
-	return nil
 }

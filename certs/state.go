@@ -150,7 +150,7 @@ type situation struct {
 	// life is how long a new CA lives, delay how long the next one is trusted
 	// before it signs.
 	life, delay time.Duration
-	// lost is whether there is no Secret, requested whether an admin has asked for
+	// lost is whether the Secret is empty, requested whether an admin has asked for
 	// a rotation.
 	lost, requested bool
 	// remembered are CAs that this replica has worked with, the best first.
@@ -170,7 +170,8 @@ func (st *state) advance(s situation) (changes []string, err error) {
 			return nil, err
 		}
 		changes = append(changes, change)
-		// Whoever deletes the Secret wants another CA.
+		// Whoever deletes the Secret, for the chart to put an empty one in its place,
+		// wants another CA.
 		s.requested = s.requested || s.lost && change == changeRestored
 	}
 	switch {

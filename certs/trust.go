@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -104,6 +105,25 @@ func (c configuration) write(ctx context.Context, api client.Client, bundle []by
 		return false, fmt.Errorf("write CA bundle of %T %s: %w", c.object, c.object.GetName(), err)
 	}
 	return true, nil
+}
+
+// writeConfigurations gives the bundle to all webhooks and reports whether any had
+// another one.
+func writeConfigurations(ctx context.Context, api client.Client, configurations []configuration, bundle []byte) (wrote bool, err error) {
+	for _, c := range configurations {
+		if err := c.disown(ctx, api); err != nil {
+			return wrote, err
+		}
+		changed, err := c.write(ctx, api, bundle)
+		wrote = wrote || changed
+		if err != nil {
+			return wrote, err
+		}
+		if changed {
+			klog.FromContext(ctx).Info("Wrote the CA bundle", "configuration", fmt.Sprintf("%T", c.object), "name", c.object.GetName())
+		}
+	}
+	return wrote, nil
 }
 
 // disown takes us out of the managedFields, if an earlier write has put us there.
