@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +39,9 @@ func (s *Self) look(ctx context.Context) (wrote bool, err error) {
 	if s.issuer != nil {
 		s.setTrusted()
 	}
+	if err := s.leaveToOthers(st, some, now); err != nil {
+		return false, err
+	}
 	_, requested := secret.Annotations[RotateCA]
 	changes, err := st.advance(situation{
 		now: now, life: s.cfg.CALife, delay: s.cfg.TrustDelay,
@@ -65,6 +69,26 @@ func (s *Self) look(ctx context.Context) (wrote bool, err error) {
 	s.setTrusted()
 	filled, err := writeConfigurations(ctx, s.client, configurations, st.bundle(now))
 	return wrote || filled, err
+}
+
+// leaveToOthers returns an error while another replica may put back the CA that
+// signs: one that has just started knows none, and what it would sign with a new
+// one at once, an API server that lags would refuse.
+func (s *Self) leaveToOthers(st *state, seen []*x509.Certificate, now time.Time) error {
+	lost := st.signer == nil && s.signer == nil &&
+		slices.ContainsFunc(seen, func(c *x509.Certificate) bool { return !expired(c, now) })
+	at := s.cfg.Clock.Now()
+	switch {
+	case !lost:
+		s.lostSince = time.Time{}
+		return nil
+	case s.lostSince.IsZero():
+		s.lostSince = at
+	}
+	if at.Sub(s.lostSince) < looksForMemory*s.interval() {
+		return fmt.Errorf("CA Secret %s: no CA that signs, but the webhook configurations trust one: a replica that has it may put it back", s.cfg.Secret)
+	}
+	return nil
 }
 
 // setTrusted notes whether the configurations, as they were read, hold the CA of

@@ -51,9 +51,36 @@ func TestADeletedSecretIsFilledAgainAndRotated(t *testing.T) {
 	rotation(t, w, a, b)
 }
 
+// startsIn lets a replica start where the Secret has no CA, though one is trusted,
+// and wants that it waits for a while whether another one puts it back.
+func (w *world) startsIn(s *Self) {
+	w.t.Helper()
+	for range looksForMemory {
+		if _, err := s.look(w.t.Context()); err == nil || s.Ready(nil) == nil {
+			w.t.Fatal("it makes a CA that others have not trusted for long")
+		}
+		w.clock.Step(s.interval())
+	}
+}
+
+func TestAReplicaThatStartsLeavesADeletedSecretToOthers(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.replica()
+	w.look(a)
+	old := w.state().signer
+	w.deleteSecret()
+	w.applyChart()
+	b, _ := w.replica()
+	w.startsIn(b)
+	w.look(a, b)
+	if !w.state().signer.certificate.Equal(old.certificate) || !old.signed(b.serving.Load().Leaf) {
+		t.Error("the CA that signed is not kept")
+	}
+}
+
 // All that is left of the old CA is its certificate in the bundles, and what
 // another replica serves.
-func TestADeletedSecretIsFirstSeenByANewReplica(t *testing.T) {
+func TestADeletedSecretIsFilledByANewReplicaIfNobodyElseDoes(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.replica()
 	w.look(a)
@@ -62,6 +89,7 @@ func TestADeletedSecretIsFirstSeenByANewReplica(t *testing.T) {
 	w.deleteSecret()
 	w.applyChart()
 	b, _ := w.replica()
+	w.startsIn(b)
 	w.look(b, a)
 	for _, s := range []*Self{a, b} {
 		if err := w.trusts(s); err != nil {
@@ -138,6 +166,7 @@ func TestADamagedSecretWithNobodyWhoRemembers(t *testing.T) {
 	old := w.state().signer.certificate
 	w.edit(func(s *corev1.Secret) { s.Data = map[string][]byte{corev1.TLSCertKey: []byte("x")} })
 	b, _ := w.replica()
+	w.startsIn(b)
 	w.look(b)
 	if all, _ := w.inBundles(old); !all {
 		t.Error("the old CA was dropped")

@@ -49,6 +49,9 @@ const (
 	looksPerDelay = 4
 	// soon is when it looks again at what it has just written.
 	soon = time.Second
+	// looksForMemory is how many looks a replica that starts leaves to the others
+	// to put back a CA that the Secret has lost.
+	looksForMemory = 3
 )
 
 var (
@@ -96,6 +99,7 @@ type Self struct {
 	issuer, signer *authority
 	observed       observations
 	renewed        string // the value of RenewServing when the leaf was made
+	lostSince      time.Time
 }
 
 // NewSelf checks the configuration. The client must not cache. It needs the right
@@ -152,9 +156,11 @@ func readiness(serving *tls.Certificate, trusted *atomic.Bool, now time.Time) er
 // Start keeps CA, serving certificate and webhook configurations in order until
 // ctx ends.
 func (s *Self) Start(ctx context.Context) error {
-	keep(ctx, min(checkInterval, s.cfg.TrustDelay/looksPerDelay), s.metrics, s.look)
+	keep(ctx, s.interval(), s.metrics, s.look)
 	return nil
 }
+
+func (s *Self) interval() time.Duration { return min(checkInterval, s.cfg.TrustDelay/looksPerDelay) }
 
 // keep looks at intervals until ctx ends, and soon again after it has written, or
 // another replica was first.
