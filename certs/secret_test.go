@@ -63,6 +63,42 @@ func (w *world) startsIn(s *Self) {
 	}
 }
 
+// An upgrade by replacement does that.
+func TestSecretAndBundlesThatAreEmptiedTogetherAreFilledWithTheSameCA(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.replica()
+	w.look(a)
+	old := w.state().signer
+	w.edit(func(s *corev1.Secret) { s.Data = nil })
+	w.setBundles(nil)
+	w.look(a)
+	if all, _ := w.inBundles(old.certificate); !all {
+		t.Error("the CA that signed was dropped")
+	}
+	rotation(t, w, a)
+}
+
+// It may have been cut off for long.
+func TestARememberedCAThatNothingTrustsIsNotPutBack(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.replica()
+	w.look(a)
+	old := w.state().signer
+	other, err := newAuthority(w.clock.Now(), testLife)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.edit(func(s *corev1.Secret) { s.Data = nil })
+	w.setBundles(encodeCertificate(other.certificate, nil))
+	w.look(a)
+	if w.state().signer.certificate.Equal(old.certificate) {
+		t.Error("it signs again")
+	}
+	if all, _ := w.inBundles(other.certificate); !all {
+		t.Error("what others trust was dropped")
+	}
+}
+
 func TestAReplicaThatStartsLeavesADeletedSecretToOthers(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.replica()

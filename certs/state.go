@@ -198,10 +198,12 @@ func (st *state) advance(s situation) (changes []string, err error) {
 	return append(changes, st.tidy(s)...), nil
 }
 
-// replaceSigner finds a CA that can sign with the least harm.
+// replaceSigner finds a CA that can sign with the least harm. One that is remembered
+// is no good where others are trusted meanwhile.
 func (st *state) replaceSigner(s situation) (change string, err error) {
+	others := slices.ContainsFunc(s.seen, func(c *x509.Certificate) bool { return !expired(c, s.now) })
 	for _, ca := range s.remembered {
-		if ca != nil && !expired(ca.certificate, s.now) && s.trustedFor(ca.certificate) >= 0 {
+		if ca != nil && !expired(ca.certificate, s.now) && (!others || slices.ContainsFunc(s.seen, ca.certificate.Equal)) {
 			st.signer = ca
 			if st.next != nil && st.next.certificate.Equal(ca.certificate) {
 				st.next = nil

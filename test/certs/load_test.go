@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -55,7 +54,8 @@ type load struct {
 // startLoad starts it, until finish.
 func startLoad(t *testing.T, team *actors.Team, changes ...func(*corev1.PersistentVolumeClaim)) *load {
 	t.Helper()
-	ctx, end := context.WithCancel(t.Context())
+	claiming := t.Context()
+	ctx, end := context.WithCancel(claiming)
 	l := &load{team: team, changes: changes, end: end, began: time.Now()}
 	l.running.Go(func() {
 		ticker := time.NewTicker(pace)
@@ -66,7 +66,7 @@ func startLoad(t *testing.T, team *actors.Team, changes ...func(*corev1.Persiste
 				return
 			case <-ticker.C:
 				// Of its own, so that a slow one does not hold up the next.
-				l.running.Go(func() { l.claim(t.Context(), i) })
+				l.running.Go(func() { l.claim(claiming, i) })
 			}
 		}
 	})
@@ -105,12 +105,4 @@ func (l *load) finish(t *testing.T) {
 		t.Errorf("%d claims in %v, want %d at least", l.made, took, want)
 	}
 	t.Logf("%d claims in %v, %d refused", l.made, took.Round(time.Second), len(l.refusals))
-}
-
-// refusedSo reports whether any claim was refused, and why: it is for tests that
-// want it.
-func (l *load) refused() []error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.refusals)
 }

@@ -41,22 +41,18 @@ func TestReplicasThatStartAtOnceHaveOneCA(t *testing.T) {
 	if err := ca.signedBy(t.Context(), signer); err != nil {
 		t.Error(err)
 	}
-	want := string(certificatePEM(signer))
-	for webhook, bundle := range bundles(t, admin, bulkhead) {
-		if bundle != want {
-			t.Errorf("%s does not trust that CA alone", webhook)
-		}
+	if theBundle(t, admin) != string(certificatePEM(signer)) {
+		t.Error("the configurations do not trust that CA alone")
 	}
 }
 
 // bundles are the CA bundles of both configurations, by kind and webhook.
-func bundles(t *testing.T, admin *actors.ClusterAdmin, configuration string) map[string]string {
-	t.Helper()
+func bundles(ctx context.Context, admin *actors.ClusterAdmin) (map[string]string, error) {
 	var mutating admissionv1.MutatingWebhookConfiguration
 	var validating admissionv1.ValidatingWebhookConfiguration
-	key := types.NamespacedName{Name: configuration}
-	if err := errors.Join(admin.Get(t.Context(), key, &mutating), admin.Get(t.Context(), key, &validating)); err != nil {
-		t.Fatal(err)
+	key := types.NamespacedName{Name: bulkhead}
+	if err := errors.Join(admin.Get(ctx, key, &mutating), admin.Get(ctx, key, &validating)); err != nil {
+		return nil, err
 	}
 	all := map[string]string{}
 	for _, w := range mutating.Webhooks {
@@ -65,7 +61,50 @@ func bundles(t *testing.T, admin *actors.ClusterAdmin, configuration string) map
 	for _, w := range validating.Webhooks {
 		all["validating "+w.Name] = string(w.ClientConfig.CABundle)
 	}
+	return all, nil
+}
+
+// mustBundles are bundles.
+func mustBundles(t *testing.T, admin *actors.ClusterAdmin) map[string]string {
+	t.Helper()
+	all, err := bundles(t.Context(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return all
+}
+
+// waitForBundles waits until each bundle is right, given what it should be or have
+// in it.
+func waitForBundles(t *testing.T, limit time.Duration, admin *actors.ClusterAdmin, right func(bundle string) bool) {
+	t.Helper()
+	within(t, limit, "fill the CA bundles", func(ctx context.Context) error {
+		all, err := bundles(ctx, admin)
+		if err != nil {
+			return err
+		}
+		for webhook, bundle := range all {
+			if !right(bundle) {
+				return errors.New(webhook + " has another bundle")
+			}
+		}
+		return nil
+	})
+}
+
+// theBundle is that of all webhooks.
+func theBundle(t *testing.T, admin *actors.ClusterAdmin) (bundle string) {
+	t.Helper()
+	all := mustBundles(t, admin)
+	for _, bundle = range all {
+		break
+	}
+	for webhook, other := range all {
+		if other != bundle || bundle == "" {
+			t.Fatalf("%s has no bundle, or another one than the others", webhook)
+		}
+	}
+	return bundle
 }
 
 // empty takes the CA bundles out of both configurations.
@@ -75,7 +114,7 @@ func empty(t *testing.T, admin *actors.ClusterAdmin) {
 		if err := admin.Get(t.Context(), types.NamespacedName{Name: bulkhead}, object); err != nil {
 			t.Fatal(err)
 		}
-		patch := client.MergeFrom(object.DeepCopyObject().(client.Object)) //nolint:forcetypeassert // it is a copy of one
+		patch := client.MergeFrom(object.DeepCopyObject().(client.Object))
 		switch o := object.(type) {
 		case *admissionv1.MutatingWebhookConfiguration:
 			for i := range o.Webhooks {
@@ -182,7 +221,7 @@ func ready(ctx context.Context, p *cluster.Process) (bool, error) {
 
 func TestEmptiedCABundlesAreFilledWithinSeconds(t *testing.T) {
 	admin := stage.Admins[0]
-	want := bundles(t, admin, bulkhead)
+	want := theBundle(t, admin)
 	team := newTeam(t, admin, "emptied")
 	// Each replica that reads them empty says so, but it may be another one that
 	// was first to fill them.
@@ -204,14 +243,7 @@ func TestEmptiedCABundlesAreFilledWithinSeconds(t *testing.T) {
 	}()
 	began := time.Now()
 	empty(t, admin)
-	within(t, 10*time.Second, "fill the CA bundles", func(context.Context) error {
-		for webhook, bundle := range bundles(t, admin, bulkhead) {
-			if bundle != want[webhook] {
-				return errors.New(webhook + " has another bundle than before")
-			}
-		}
-		return nil
-	})
+	waitForBundles(t, 10*time.Second, admin, func(bundle string) bool { return bundle == want })
 	t.Logf("filled after %v", time.Since(began))
 	within(t, 10*time.Second, "make a claim", func(ctx context.Context) error {
 		return team.Create(ctx, team.Claim("after", waitingClass))

@@ -80,7 +80,7 @@ func (e *Environment) startWebhooks(ctx context.Context, c *Compute, r *release,
 		if balancer, err = NewBalancer(); err != nil {
 			return err
 		}
-		context.AfterFunc(e.life, balancer.Close)
+		context.AfterFunc(e.life, balancer.Close) //nolint:contextcheck // it lives as long as the environment
 		front = balancer.Address()
 	}
 	if err := r.useURL(front); err != nil {
