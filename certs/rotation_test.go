@@ -1,10 +1,13 @@
 package certs
 
 import (
+	"bytes"
+	"regexp"
 	"testing"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -214,5 +217,36 @@ func TestAnExpiredCAIsReplacedAtOnce(t *testing.T) {
 	}
 	if n := len(w.bundles()[0]); n != 1 {
 		t.Errorf("%d CAs are trusted", n)
+	}
+}
+
+// As docs/certificates.md says, for a CA whose key is known to others.
+func TestAnAdminEndsTheTrustInTheOldCA(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.replica()
+	b, _ := w.replica()
+	w.look(a, b)
+	old := w.state().signer
+	w.request(RotateCA, "x")
+	w.look(a, b)
+	w.pass(2*testDelay, a, b)
+	w.edit(func(s *corev1.Secret) {
+		text := regexp.MustCompile(`(?m)^Trusted-Until:.*`).ReplaceAll(s.Data[previousCerts], []byte("Trusted-Until: 2000-01-01T00:00:00Z"))
+		if bytes.Equal(text, s.Data[previousCerts]) {
+			t.Fatal("there is no such line")
+		}
+		s.Data[previousCerts] = text
+	})
+	w.look(a, b, a)
+	if _, some := w.inBundles(old.certificate); some {
+		t.Error("the old CA is still trusted")
+	}
+	if len(w.state().previous) != 0 {
+		t.Error("the old CA is still in the Secret")
+	}
+	for _, s := range []*Self{a, b} {
+		if err := w.trusts(s); err != nil {
+			t.Error(err)
+		}
 	}
 }
