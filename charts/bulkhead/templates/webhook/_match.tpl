@@ -46,7 +46,7 @@ not be converted to a version that is not served.
 - name: {{ .name }}.{{ $.step }}.bulkhead.dev
   admissionReviewVersions: [v1]
   clientConfig:
-    # The webhook fills in caBundle.
+    {{- include "bulkhead.certificates.clientConfig" $.context | nindent 4 }}
     service:
       name: bulkhead-webhook
       namespace: {{ $.context.Release.Namespace }}
