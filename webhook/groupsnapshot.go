@@ -6,7 +6,7 @@ import (
 
 	groupsnapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1"
 	groupsnapshotv1beta1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1beta1"
-	"k8s.io/apimachinery/pkg/util/json"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // groupSnapshotClasses of our drivers get the token of the group's namespace.
@@ -44,30 +44,16 @@ var groupContents = resource[anyGroupContent, *contentReview]{
 	rules:   []rule[*contentReview]{ruleB4Content, ruleC7Content},
 }
 
-// anyGroupContent is a VolumeGroupSnapshotContent of any version.
+// anyGroupContent is what is read of a VolumeGroupSnapshotContent of any version.
 type anyGroupContent struct {
-	groupsnapshotv1.VolumeGroupSnapshotContent
+	metav1.ObjectMeta `json:"metadata"`
 
-	// pairs are what v1beta1 has in place of status.volumeSnapshotInfoList.
-	pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair
-}
-
-// UnmarshalJSON reads either version.
-func (c *anyGroupContent) UnmarshalJSON(raw []byte) error {
-	var beta struct {
-		Status struct {
-			Pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair `json:"volumeSnapshotHandlePairList"`
-		} `json:"status"`
-	}
-	err := json.Unmarshal(raw, &beta)
-	if err == nil {
-		c.pairs = beta.Status.Pairs
-		err = json.Unmarshal(raw, &c.VolumeGroupSnapshotContent)
-	}
-	if err != nil {
-		return fmt.Errorf("read a group snapshot content: %w", err)
-	}
-	return nil
+	Spec   groupsnapshotv1.VolumeGroupSnapshotContentSpec `json:"spec"`
+	Status struct {
+		Infos []groupsnapshotv1.VolumeSnapshotInfo `json:"volumeSnapshotInfoList"`
+		// Pairs are what v1beta1 has in their place.
+		Pairs []groupsnapshotv1beta1.VolumeSnapshotHandlePair `json:"volumeSnapshotHandlePairList"`
+	} `json:"status"`
 }
 
 func reviewGroupContent(_ context.Context, l *lookup, r *review[anyGroupContent]) (*contentReview, error) {
@@ -84,11 +70,6 @@ func reviewGroupContent(_ context.Context, l *lookup, r *review[anyGroupContent]
 // group itself is none that the storage cluster could be asked about.
 func groupHandlesOf(content *anyGroupContent) []enteringHandle {
 	var handles []enteringHandle
-	for i, pair := range content.pairs {
-		handles = append(handles,
-			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].volumeHandle", i), pair.VolumeHandle},
-			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].snapshotHandle", i), pair.SnapshotHandle})
-	}
 	for i, handle := range content.Spec.Source.VolumeHandles {
 		handles = append(handles, enteringHandle{fmt.Sprintf("spec.source.volumeHandles[%d]", i), handle})
 	}
@@ -97,12 +78,15 @@ func groupHandlesOf(content *anyGroupContent) []enteringHandle {
 			handles = append(handles, enteringHandle{fmt.Sprintf("spec.source.groupSnapshotHandles.volumeSnapshotHandles[%d]", i), handle})
 		}
 	}
-	if content.Status != nil {
-		for i, info := range content.Status.VolumeSnapshotInfoList {
-			handles = append(handles,
-				enteringHandle{fmt.Sprintf("status.volumeSnapshotInfoList[%d].volumeHandle", i), info.VolumeHandle},
-				enteringHandle{fmt.Sprintf("status.volumeSnapshotInfoList[%d].snapshotHandle", i), info.SnapshotHandle})
-		}
+	for i, info := range content.Status.Infos {
+		handles = append(handles,
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotInfoList[%d].volumeHandle", i), info.VolumeHandle},
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotInfoList[%d].snapshotHandle", i), info.SnapshotHandle})
+	}
+	for i, pair := range content.Status.Pairs {
+		handles = append(handles,
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].volumeHandle", i), pair.VolumeHandle},
+			enteringHandle{fmt.Sprintf("status.volumeSnapshotHandlePairList[%d].snapshotHandle", i), pair.SnapshotHandle})
 	}
 	return handles
 }
