@@ -187,8 +187,8 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	mgr.GetWebhookServer() // the manager runs it only once somebody has asked for it
 	g := &gate{lookup: l, metrics: metrics}
-	server.Register(MutatePath, &admission.Webhook{Handler: admission.HandlerFunc(g.mutate)})
-	server.Register(ValidatePath, &admission.Webhook{Handler: admission.HandlerFunc(g.validate)})
+	server.Register(MutatePath, finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.mutate)}))
+	server.Register(ValidatePath, finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.validate)}))
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
