@@ -2,6 +2,8 @@
 #
 #   docker build -t ghcr.io/bulkhead-dev/bulkhead:0.1.0 .
 #   docker build --build-arg BASE=scratch -t … .
+#
+# `make images` makes the same without a container engine.
 ARG BUILDER=golang:1.26
 ARG BASE=gcr.io/distroless/static:nonroot
 
@@ -13,9 +15,9 @@ RUN go mod download
 COPY . .
 ARG TARGETOS
 ARG TARGETARCH
-# The context may lack .git, so the binaries are not stamped from it.
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags="-s -w -buildid=" -o /out/bulkhead/ ./cmd/...
+# The chart's appVersion if empty.
+ARG VERSION
+RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} VERSION=${VERSION} hack/build /out/bulkhead
 
 FROM ${BASE}
 # A scratch base has no roots of its own, and an issuer with a public

@@ -4,7 +4,7 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint up down clean
+.PHONY: help build images demo test e2e race lint up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,12 +12,20 @@ help: ## this list
 build: ## the product's binaries, in bin/
 	$(GO) build -p 2 -o bin/ ./cmd/...
 
+images: ## the container image, for amd64 and arm64, with its bill of materials, in bin/images/; no container engine
+	$(GO) -C hack/images run . --root ../.. --output $(CURDIR)/bin/images/bulkhead.tar
+
 demo: ## the whole story on real clusters, each step checked (4 min; the first time builds Kubernetes: 20 min)
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/demo ./test/demo && exec bin/test/demo
 
 # Not from Go's test cache, which knows nothing of the binaries that clusters run.
 test: ## unit tests, and the tests on real clusters; no root
-	$(GO) test -count=1 -p 1 -timeout 60m ./...
+	$(GO) test -count=1 -p 1 -timeout 60m $$($(GO) list ./... | grep -v -e /test/node -e /test/e2e)
+	$(GO) -C hack/images test -count=1 ./...
+
+e2e: ## both charts as Pods on a real node; root, on Debian, whose containerd, runc and CNI plugins it installs
+	@[[ $$EUID = 0 ]] || { echo 'make e2e: a real node takes root'; exit 1; }
+	$(GO) test -count=1 -p 1 -timeout 30m ./test/node/... ./test/e2e/...
 
 race: ## the unit tests under the race detector (needs a C compiler)
 	$(GO) test -race ./certs/... ./exchange/... ./issuer/... ./sidecar/... ./storage/... ./tenancy/... ./webhook/...

@@ -29,6 +29,12 @@ func DefaultDrivers() Drivers {
 	return Drivers{CSI: []string{CSIDriver}, InTree: []string{InTreePlugin}}
 }
 
+// Unguarded reports whether the driver has been installed under this name, and
+// it is not one that we are told of.
+func (d Drivers) Unguarded(name string) bool {
+	return !d.Owns(name) && slices.Contains(KnownNames(), name)
+}
+
 // Owns reports whether a provisioner name, of either kind, is ours.
 func (d Drivers) Owns(provisioner string) bool {
 	return d.IsCSI(provisioner) || d.IsInTree(provisioner)

@@ -42,7 +42,7 @@ var catalog = []Rule{
 	{"BH-C4", "a volume stays with the tenant that it is for"},
 	{"BH-C5", "a Pod has no inline volume of the driver"},
 	{"BH-C6", "a class uses the token of the claim's namespace"},
-	{"BH-C7", "a class does not reach the driver under a name that is not guarded"},
+	{"BH-C7", "nothing reaches the driver under a name that is not guarded"},
 	{"BH-D1", "Stork rolls no volume of another tenant back"},
 	{"BH-D2", "Stork acts with no token but the tenant's"},
 	{"BH-D3", "Stork restores nothing across tenants"},

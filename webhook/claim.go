@@ -15,6 +15,7 @@ var claims = resource[corev1.PersistentVolumeClaim, *claimReview]{
 	rules: []rule[*claimReview]{
 		ruleA1, ruleA2, ruleA3, ruleA4, ruleA5, ruleA6, ruleA7, ruleA8, ruleA9Claim, ruleA10, ruleD3Claim,
 	},
+	within: []rule[*claimReview]{ruleA1, ruleA2, ruleA4, ruleA5, ruleA10},
 }
 
 // claimReview is a claim and whose it is.

@@ -142,7 +142,7 @@ func (c *classList) ensure(ctx context.Context) error {
 	for i := range all.Items {
 		p := all.Items[i].Provisioner
 		// Under a name that Bulkhead was not told of the driver is not another one.
-		if !c.drivers.Owns(p) && !slices.Contains(tenancy.KnownNames(), p) {
+		if !c.drivers.Owns(p) && !c.drivers.Unguarded(p) {
 			theirs = append(theirs, all.Items[i].Name)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 var contents = resource[snapshotv1.VolumeSnapshotContent, *contentReview]{
 	prepare: reviewContent,
 	inject:  injectContent,
-	rules:   []rule[*contentReview]{ruleB2, ruleB3, ruleB5},
+	rules:   []rule[*contentReview]{ruleB2, ruleB3, ruleB5, ruleC7Content},
 }
 
 // contentState is a content of a snapshot or of a group of them, as it is or as
@@ -33,6 +33,8 @@ type contentReview struct {
 	// was is nil where the content becomes ours by this request: by being made,
 	// or by its driver, which can be changed.
 	was *contentState
+	// formerDriver is the driver before an update.
+	formerDriver string
 	// ours is whether one of our drivers made it.
 	ours bool
 	// refField is the field that names the snapshot.
@@ -53,6 +55,9 @@ type enteringHandle struct{ field, handle string }
 func newContentReview(l *lookup, user string, is contentState, was *contentState) *contentReview {
 	r := &contentReview{contentState: is, ours: l.drivers.IsCSI(is.driver), user: user}
 	var known []string
+	if was != nil {
+		r.formerDriver = was.driver
+	}
 	if was != nil && l.drivers.IsCSI(was.driver) {
 		r.was = was
 		for _, h := range was.handles {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"testing"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -102,23 +101,12 @@ func FuzzObjects(f *testing.F) {
 func admit(t *testing.T, l *lookup, req admission.Request) (object []byte, admitted bool) {
 	t.Helper()
 	r := reviewers[metav1.GroupKind{Group: req.Kind.Group, Kind: req.Kind.Kind}]
-	changes, err := r.mutate(t.Context(), l, req)
+	changes, _, err := r.mutate(t.Context(), l, req)
 	if err != nil {
 		return nil, false
 	}
-	object = req.Object.Raw
-	if len(changes) > 0 {
-		text, err := json.Marshal(changes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		decoded, err := jsonpatch.DecodePatch(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if object, err = decoded.Apply(object); err != nil {
-			return nil, false // no object of Kubernetes: the API server would refuse it
-		}
+	if object, err = changes.apply(req.Object.Raw); err != nil {
+		return nil, false // no object of Kubernetes: the API server would refuse it
 	}
 	req.Object.Raw = object
 	v, err := r.validate(t.Context(), l, req)

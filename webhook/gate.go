@@ -62,11 +62,21 @@ type gate struct {
 
 func (g *gate) mutate(ctx context.Context, req admission.Request) admission.Response {
 	return g.measure(req, stepMutate, func(r reviewer) (admission.Response, string) {
-		changes, err := r.mutate(ctx, g.lookup, req)
-		switch {
-		case err != nil:
+		changes, foreseen, err := r.mutate(ctx, g.lookup, req)
+		if err != nil {
 			return failed(ctx, req, "injection", err)
-		case len(changes) == 0:
+		}
+		if foreseen {
+			v, err := g.foresee(ctx, r, req, changes)
+			if err != nil {
+				return failed(ctx, req, "the rules", err)
+			}
+			if v.decision() == decisionDenied {
+				g.report(ctx, req, v)
+				return v.response(), v.decision()
+			}
+		}
+		if len(changes) == 0 {
 			return admission.Allowed(""), decisionAllowed
 		}
 		var paths []string
@@ -77,6 +87,18 @@ func (g *gate) mutate(ctx context.Context, req admission.Request) admission.Resp
 		response.AuditAnnotations = map[string]string{"injected": strings.Join(paths, ",")}
 		return response, decisionInjected
 	})
+}
+
+// foresee judges the object as it will be after the changes. The API server
+// asks its own policies before it asks us again, and would tell the user of
+// their reasons alone.
+func (g *gate) foresee(ctx context.Context, r reviewer, req admission.Request, changes patch) (*verdict, error) {
+	changed, err := changes.apply(req.Object.Raw)
+	if err != nil {
+		return nil, err
+	}
+	req.Object.Raw = changed
+	return r.validate(ctx, g.lookup, req)
 }
 
 func (g *gate) validate(ctx context.Context, req admission.Request) admission.Response {

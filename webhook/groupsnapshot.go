@@ -38,7 +38,7 @@ var groupSnapshots = resource[groupsnapshotv1.VolumeGroupSnapshot, *review[group
 var groupContents = resource[groupsnapshotv1.VolumeGroupSnapshotContent, *contentReview]{
 	prepare: reviewGroupContent,
 	inject:  injectContent,
-	rules:   []rule[*contentReview]{ruleB4Content},
+	rules:   []rule[*contentReview]{ruleB4Content, ruleC7Content},
 }
 
 func reviewGroupContent(_ context.Context, l *lookup, r *review[groupsnapshotv1.VolumeGroupSnapshotContent]) (*contentReview, error) {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"testing"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,24 +41,12 @@ func mutated(t *testing.T, r reviewer, object, old client.Object) (raw []byte, o
 // patched is what mutation makes of the object in the request.
 func patched(t *testing.T, l *lookup, r reviewer, req admission.Request) (raw []byte, operations int) {
 	t.Helper()
-	changes, err := r.mutate(t.Context(), l, req)
+	changes, _, err := r.mutate(t.Context(), l, req)
 	if err != nil {
 		t.Fatalf("refused: %v", err)
 	}
-	if len(changes) == 0 {
-		return req.Object.Raw, 0
-	}
-	text, err := json.Marshal(changes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	decoded, err := jsonpatch.DecodePatch(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err = decoded.Apply(req.Object.Raw)
-	if err != nil {
-		t.Fatalf("%v in %s", err, text)
+	if raw, err = changes.apply(req.Object.Raw); err != nil {
+		t.Fatalf("%v in %v", err, changes)
 	}
 	return raw, len(changes)
 }

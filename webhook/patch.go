@@ -1,10 +1,13 @@
 package webhook
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	patcher "github.com/evanphx/json-patch/v5"
 	"gomodules.xyz/jsonpatch/v2"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -13,6 +16,27 @@ import (
 // patch is a JSON patch (RFC 6902) that names only what Bulkhead changes, so
 // that it never touches a field that it does not know.
 type patch []jsonpatch.Operation
+
+// apply returns the object, in JSON, after the patch. An error is an
+// *objectError if the object is none of Kubernetes.
+func (p patch) apply(object []byte) ([]byte, error) {
+	if len(p) == 0 {
+		return object, nil
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode the patch: %w", err)
+	}
+	decoded, err := patcher.DecodePatch(text)
+	if err != nil {
+		return nil, fmt.Errorf("decode the patch: %w", err)
+	}
+	changed, err := decoded.Apply(object)
+	if err != nil {
+		return nil, &objectError{fmt.Errorf("inject: %w", err)}
+	}
+	return changed, nil
+}
 
 // set adds or replaces the value at path, whose parent must exist.
 func (p *patch) set(path string, value any) {

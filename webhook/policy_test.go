@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 func TestNewPolicyRefusesWhatItDoesNotKnow(t *testing.T) {
@@ -86,6 +88,44 @@ func TestModesAndExemptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The API server's policies come between injection and judgement, and would
+// tell of BH-A4 alone: so all reasons are told before.
+func TestAllReasonsComeAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy Policy
+		denied string
+	}{
+		"enforced":         {Policy{}, "BH-A1,BH-A4"},
+		"one warns":        {Policy{Modes: []string{"BH-A4=warn"}}, "BH-A1"},
+		"both warn":        {Policy{Modes: []string{"BH-A1=warn", "BH-A4=warn"}}, ""},
+		"both are off":     {Policy{Modes: []string{"BH-A1=off", "BH-A4=off"}}, ""},
+		"exempt namespace": {Policy{ExemptNamespaces: []string{"a"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := gateOf(t, c.policy)
+			response := g.mutate(t.Context(), attack(t))
+			if response.Allowed != (c.denied == "") || response.AuditAnnotations["denied-by"] != c.denied {
+				t.Errorf("allowed %v, annotations %v", response.Allowed, response.AuditAnnotations)
+			}
+			for _, rule := range []string{"BH-A1", "BH-A4"} {
+				want := 0.0
+				if strings.Contains(c.denied, rule) {
+					want = 1
+				}
+				if got := testutil.ToFloat64(g.metrics.denials.WithLabelValues(rule, string(Enforce))); got != want {
+					t.Errorf("%s counted %v times, want %v", rule, got, want)
+				}
+			}
+		})
+	}
+	// What injection mends is no reason.
+	mended := request(t, claim(annotate(tenancy.AuthSecretName, "b")), nil, "dev")
+	mended.Kind = metav1.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}
+	if response := gateOf(t, Policy{}).mutate(t.Context(), mended); !response.Allowed || len(response.Patches) == 0 {
+		t.Errorf("refused what is to be written over: %+v", response.Result)
 	}
 }
 

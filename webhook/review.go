@@ -40,6 +40,9 @@ type resource[T, F any] struct {
 	// inject is nil for objects that are only judged.
 	inject func(context.Context, *lookup, F) (patch, error)
 	rules  []rule[F]
+	// within are those of the rules that policies inside the API server judge as
+	// well, by the object alone (firstlayer.go).
+	within []rule[F]
 }
 
 // asIs prepares nothing: the object alone suffices.
@@ -48,7 +51,8 @@ func asIs[T any](_ context.Context, _ *lookup, r *review[T]) (*review[T], error)
 // reviewer is a resource without its types. An error of either method is a
 // *objectError, or means that no decision could be had.
 type reviewer interface {
-	mutate(context.Context, *lookup, admission.Request) (patch, error)
+	// foreseen is whether the API server's policies may refuse the object.
+	mutate(context.Context, *lookup, admission.Request) (changes patch, foreseen bool, err error)
 	validate(context.Context, *lookup, admission.Request) (*verdict, error)
 	ruleIDs() []string
 }
@@ -61,19 +65,28 @@ func (r resource[T, F]) ruleIDs() []string {
 	return ids
 }
 
-func (r resource[T, F]) mutate(ctx context.Context, l *lookup, req admission.Request) (patch, error) {
+func (r resource[T, F]) mutate(ctx context.Context, l *lookup, req admission.Request) (changes patch, foreseen bool, err error) {
 	if r.inject == nil {
-		return nil, nil
+		return nil, false, nil
 	}
 	review, err := decode[T](req)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	facts, err := r.prepare(ctx, l, review)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return r.inject(ctx, l, facts)
+	if changes, err = r.inject(ctx, l, facts); err != nil {
+		return nil, false, err
+	}
+	for _, rule := range r.within {
+		// One that cannot decide now will say so when the object is judged.
+		if found, err := rule.check(ctx, l, facts); err == nil && len(found) > 0 {
+			foreseen = true
+		}
+	}
+	return changes, foreseen, nil
 }
 
 // validate runs every rule, so that the user learns all reasons at once.

@@ -18,7 +18,7 @@ var ruleC5 = rule[*review[corev1.Pod]]{id: "BH-C5", check: func(_ context.Contex
 	for i, v := range r.object.Spec.Volumes {
 		var source string
 		switch {
-		case v.CSI != nil && l.drivers.IsCSI(v.CSI.Driver):
+		case v.CSI != nil && (l.drivers.IsCSI(v.CSI.Driver) || l.drivers.Unguarded(v.CSI.Driver)):
 			source = "csi"
 		case v.PortworxVolume != nil:
 			source = "portworxVolume"

@@ -13,7 +13,7 @@ import (
 var storageClasses = resource[storagev1.StorageClass, *review[storagev1.StorageClass]]{
 	prepare: asIs[storagev1.StorageClass],
 	inject:  injectStorageClass,
-	rules:   []rule[*review[storagev1.StorageClass]]{ruleC6, ruleC7},
+	rules:   []rule[*review[storagev1.StorageClass]]{ruleC6, ruleC7Class},
 }
 
 func injectStorageClass(_ context.Context, l *lookup, r *review[storagev1.StorageClass]) (patch, error) {

@@ -13,7 +13,7 @@ import (
 var volumes = resource[corev1.PersistentVolume, *review[corev1.PersistentVolume]]{
 	prepare: asIs[corev1.PersistentVolume],
 	inject:  injectVolume,
-	rules:   []rule[*review[corev1.PersistentVolume]]{ruleC1, ruleC2, ruleC3, ruleC4},
+	rules:   []rule[*review[corev1.PersistentVolume]]{ruleC1, ruleC2, ruleC3, ruleC4, ruleC7Volume},
 }
 
 func injectVolume(ctx context.Context, l *lookup, r *review[corev1.PersistentVolume]) (patch, error) {

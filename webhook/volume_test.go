@@ -1,8 +1,10 @@
 package webhook
 
 import (
+	"strings"
 	"testing"
 
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -156,6 +158,26 @@ func TestC7_NamesOfTheDriverThatAreNotGuarded(t *testing.T) {
 	}
 	if got := denied(t, l, storageClasses, request(t, class("com.openstorage.pxd"), class("com.openstorage.pxd"), "admin")); got != "" {
 		t.Errorf("a class from before the install is denied by %q", got)
+	}
+	for name, want := range map[string]string{"pxd.openstorage.org": "BH-C7", "ebs.csi.aws.com": ""} {
+		pv := volume("a", "vol-b", func(pv *corev1.PersistentVolume) { pv.Spec.CSI.Driver = name })
+		if got := denied(t, l, volumes, injectedRequest(t, l, volumes, pv, nil, "admin")); got != want {
+			t.Errorf("a volume of %s: denied by %q, want %q", name, got, want)
+		}
+		was := content("a", nil, func(c *snapshotv1.VolumeSnapshotContent) { c.Spec.Driver = "ebs.csi.aws.com" })
+		is := content("a", nil, func(c *snapshotv1.VolumeSnapshotContent) { c.Spec.Driver = name })
+		for how, old := range map[string]*snapshotv1.VolumeSnapshotContent{"new": nil, "changed": was} {
+			if got := denied(t, l, contents, request(t, is, old, "admin")); got != want {
+				t.Errorf("a %s content of %s: denied by %q, want %q", how, name, got, want)
+			}
+		}
+		if got := denied(t, l, contents, request(t, is, is, "admin")); got != "" {
+			t.Errorf("a content of %s from before the install is denied by %q", name, got)
+		}
+		inline := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: name}}}}}}
+		if got := denied(t, l, pods, request(t, inline, nil, "dev")); got != strings.ReplaceAll(want, "C7", "C5") {
+			t.Errorf("an inline volume of %s is denied by %q", name, got)
+		}
 	}
 	l.drivers.InTree = nil
 	if got := denied(t, l, storageClasses, request(t, class(tenancy.InTreePlugin), nil, "admin")); got != "BH-C7" {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
 )
 
 func main() {
@@ -18,6 +20,7 @@ func main() {
 		Use:           "kubectl-bulkhead",
 		Short:         "Look after Bulkhead in this cluster",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl bulkhead"},
+		Version:       command.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -24,10 +24,6 @@ func main() {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Standard = standardflags.Configuration
-			if cfg.Standard.ShowVersion {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), "sidecar", command.Version())
-				return err //nolint:wrapcheck // there is nothing to add
-			}
 			return sidecar.Run(cmd.Context(), cfg)
 		},
 	}

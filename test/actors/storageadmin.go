@@ -37,6 +37,8 @@ type Volume struct {
 	Owner string
 	// Namespace and Claim are what it was recorded for.
 	Namespace, Claim string
+	// Parent is the id of the volume that it is a clone or snapshot of.
+	Parent string
 }
 
 // Volumes lists all volumes, ordered by owner and name.
@@ -56,6 +58,7 @@ func (a *StorageAdmin) Volumes(ctx context.Context) ([]Volume, error) {
 			ID: v.GetVolume().GetId(), Name: v.GetVolume().GetLocator().GetName(),
 			Owner:     v.GetVolume().GetSpec().GetOwnership().GetOwner(),
 			Namespace: labels["namespace"], Claim: labels["pvc"],
+			Parent: v.GetVolume().GetSource().GetParent(),
 		})
 	}
 	slices.SortFunc(volumes, func(a, b Volume) int { return strings.Compare(a.Owner+a.Name, b.Owner+b.Name) })

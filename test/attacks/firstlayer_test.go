@@ -16,10 +16,21 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
-// The expressions of the policies say of every key what the rules say: the API
-// server asks them first, so their name in the refusal tells that it was they.
+// The expressions of the policies say of every key what the rules say. No
+// webhook runs, and their name in the refusal tells that it was they.
 func TestTheFirstLayerClassifiesEveryKeyAsTheRulesDo(t *testing.T) {
-	team := newTeam(t, stage.Admins[0])
+	s := set(t)
+	err := s.in(t.Context(), policiesAlone, func() error {
+		classifiesEveryKey(t, newTeam(t, s.admin))
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func classifiesEveryKey(t *testing.T, team *actors.Team) {
+	t.Helper()
 	keys := slices.Concat(tenancy.ForbiddenKeys(), tenancy.TunableKeys(), []string{
 		tenancy.AuthSecretName, tenancy.AuthSecretNamespace, "example.com/x", "Parent", "px/other", "csi.openstorage.org.x/y",
 	})
@@ -43,6 +54,19 @@ func TestTheFirstLayerClassifiesEveryKeyAsTheRulesDo(t *testing.T) {
 				t.Errorf("the denial of %s does not name the field: %v", key, err)
 			}
 		}
+	}
+}
+
+// A claim with faults of both layers is refused once, for all of them.
+func TestAllReasonsComeAtOnce(t *testing.T) {
+	team := newTeam(t, stage.Admins[0])
+	claim := team.Claim("claim", actors.CSIClass, actors.Annotated("parent", "x"), func(c *corev1.PersistentVolumeClaim) {
+		c.Spec.DataSource = &corev1.TypedLocalObjectReference{APIGroup: new("example.com"), Kind: "Thing", Name: "x"}
+		c.Annotations[tenancy.BetaStorageClass] = actors.InTreeClass
+	})
+	err := team.Create(t.Context(), claim, client.DryRunAll)
+	if got := refusalOf(err).rules; !slices.Equal(got, []string{"BH-A2", "BH-A4", "BH-A8"}) {
+		t.Errorf("refused by %v: %v", got, err)
 	}
 }
 

@@ -38,6 +38,10 @@ type Binaries struct {
 	Helm                                         string
 	Issuer, Sidecar, Webhook, KubectlBulkhead    string
 
+	// KubeScheduler, KubeProxy, Kubelet and Images, which makes container images,
+	// are what a real node takes on top: empty but for BuildNode.
+	KubeScheduler, KubeProxy, Kubelet, Images string
+
 	// SnapshotCRDs is a folder with the YAML of the snapshot CRDs.
 	SnapshotCRDs string
 }
@@ -70,6 +74,17 @@ func tools() []tool {
 	}
 }
 
+// nodeTools are apart, so that who runs no node need not build them.
+func nodeTools() []tool {
+	const controlplane = "test/tools/controlplane"
+	return []tool{
+		{"kube-scheduler", controlplane, "k8s.io/kubernetes/cmd/kube-scheduler", true, func(b *Binaries) *string { return &b.KubeScheduler }},
+		{"kube-proxy", controlplane, "k8s.io/kubernetes/cmd/kube-proxy", true, func(b *Binaries) *string { return &b.KubeProxy }},
+		{"kubelet", controlplane, "k8s.io/kubernetes/cmd/kubelet", true, func(b *Binaries) *string { return &b.Kubelet }},
+		{"images", "hack/images", ".", false, func(b *Binaries) *string { return &b.Images }},
+	}
+}
+
 // product lists the binaries of this checkout's own module, built each time: Go's cache
 // makes that quick, and a test must never run yesterday's code.
 func product(b *Binaries) map[string]*string {
@@ -86,6 +101,15 @@ func product(b *Binaries) map[string]*string {
 // call it at once: one waits. The error of a failed build ends with the last
 // lines of the compiler.
 func Build(ctx context.Context, out io.Writer) (*Binaries, error) {
+	return build(ctx, out, tools())
+}
+
+// BuildNode is Build with what a real node takes on top.
+func BuildNode(ctx context.Context, out io.Writer) (*Binaries, error) {
+	return build(ctx, out, append(tools(), nodeTools()...))
+}
+
+func build(ctx context.Context, out io.Writer, tools []tool) (*Binaries, error) {
 	root, err := findRoot()
 	if err != nil {
 		return nil, err
@@ -105,8 +129,8 @@ func Build(ctx context.Context, out io.Writer) (*Binaries, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &builder{out: out, cache: cache, kubernetes: version, binaries: b, total: len(tools()) + len(product(b)), began: time.Now()}
-	for _, t := range tools() {
+	w := &builder{out: out, cache: cache, kubernetes: version, binaries: b, total: len(tools) + len(product(b)), began: time.Now()}
+	for _, t := range tools {
 		if err := w.tool(ctx, t); err != nil {
 			return nil, err
 		}
@@ -172,7 +196,7 @@ func lock(ctx context.Context, path string, out io.Writer) (unlock func(), err e
 		return nil, fmt.Errorf("lock the cache: %w", err)
 	}
 	told := false
-	err = poll(ctx, 0, func(context.Context) error {
+	err = Poll(ctx, 0, func(context.Context) error {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != nil && !told {
 			told = true

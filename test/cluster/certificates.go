@@ -51,7 +51,8 @@ func newAuthority(name string) (*authority, error) {
 	return &authority{certificate: parsed, key: key, pem: certificatePEM(raw)}, nil
 }
 
-// server returns certificate and key, in PEM, of a server on loopback.
+// server returns certificate and key, in PEM, of a server on loopback that has
+// other names and addresses too.
 func (a *authority) server(names ...string) (certPEM, keyPEM []byte, err error) {
 	template, err := certificate(pkix.Name{CommonName: "127.0.0.1"})
 	if err != nil {
@@ -59,7 +60,14 @@ func (a *authority) server(names ...string) (certPEM, keyPEM []byte, err error) 
 	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.DNSNames = append([]string{"localhost"}, names...)
+	template.DNSNames = []string{"localhost"}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
 	return a.sign(template)
 }
 

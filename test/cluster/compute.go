@@ -18,7 +18,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-const driverName = "pxd.portworx.com"
+// DriverName is that of the CSI driver in every compute cluster.
+const DriverName = "pxd.portworx.com"
 
 // ServiceAccounts, as namespace/name, of what Portworx installs in a compute
 // cluster: driver.yaml makes them.
@@ -72,11 +73,21 @@ func (c *Compute) Process(component string) *Process { return c.env.Process(c.Na
 // without Bulkhead. The storage cluster must run. Several may be started at
 // once.
 func (e *Environment) StartCompute(ctx context.Context, name string) (*Compute, error) {
-	if err := tenancy.ValidateClusterName(name); err != nil {
-		return nil, fmt.Errorf("start compute cluster: %w", err)
-	}
 	if e.Storage == nil {
 		return nil, fmt.Errorf("start compute cluster %s: the storage cluster does not run", name)
+	}
+	c, err := e.StartControlPlane(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c, e.StartDriver(ctx, c)
+}
+
+// StartControlPlane starts a compute cluster that has no storage yet. It needs no
+// storage cluster.
+func (e *Environment) StartControlPlane(ctx context.Context, name string) (*Compute, error) {
+	if err := tenancy.ValidateClusterName(name); err != nil {
+		return nil, fmt.Errorf("start compute cluster: %w", err)
 	}
 	c := &Compute{Name: name, env: e, renewed: map[string]bool{}}
 	e.mu.Lock()
@@ -92,18 +103,14 @@ func (e *Environment) StartCompute(ctx context.Context, name string) (*Compute, 
 	if c.dir, err = makeFolder(filepath.Join(e.Dir, name)); err != nil {
 		return nil, err
 	}
-	if err := e.startControlPlane(ctx, c); err != nil {
-		return nil, err
-	}
-	if err := e.startDriver(ctx, c); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, e.startControlPlane(ctx, c)
 }
 
-// startDriver starts what Portworx brings: the CSI endpoint and the CSI
-// sidecars, each with its own rights.
-func (e *Environment) startDriver(ctx context.Context, c *Compute) error {
+// StartDriver starts what Portworx brings: the CSI endpoint and the CSI
+// sidecars, each with its own rights. The storage cluster must run. The endpoint's
+// node id is the compute cluster's name, and its socket c.CSISocket, which is
+// chosen if empty.
+func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 	began := time.Now()
 	if err := e.applySnapshotCRDs(ctx, c); err != nil {
 		return err
@@ -144,7 +151,7 @@ func (e *Environment) startDriver(ctx context.Context, c *Compute) error {
 			return err
 		}
 	}
-	e.started(c.Name+": CSI driver "+driverName, began)
+	e.started(c.Name+": CSI driver "+DriverName, began)
 	return nil
 }
 
@@ -162,7 +169,7 @@ func (e *Environment) applySnapshotCRDs(ctx context.Context, c *Compute) error {
 			return err
 		}
 	}
-	err = poll(ctx, readyTimeout, func(context.Context) error {
+	err = Poll(ctx, readyTimeout, func(context.Context) error {
 		kinds := map[string]bool{}
 		for _, version := range []string{"snapshot.storage.k8s.io/v1", "groupsnapshot.storage.k8s.io/v1"} {
 			served, err := c.Client.Discovery().ServerResourcesForGroupVersion(version)
@@ -185,7 +192,9 @@ func (e *Environment) applySnapshotCRDs(ctx context.Context, c *Compute) error {
 }
 
 func (e *Environment) startCSI(ctx context.Context, c *Compute, kubeconfig string) error {
-	c.CSISocket = e.sockets.path(c.Name + ".sock")
+	if c.CSISocket == "" {
+		c.CSISocket = e.sockets.path(c.Name + ".sock")
+	}
 	_, err := e.supervisor.start(ctx, spec{
 		name: c.Name + "-csinode", path: e.cfg.Binaries.CSINode, socket: c.CSISocket,
 		args: []string{
@@ -193,7 +202,7 @@ func (e *Environment) startCSI(ctx context.Context, c *Compute, kubeconfig strin
 			"-csi-socket", c.CSISocket,
 			"-cluster-id", e.Storage.ID,
 			"-node-id", c.Name,
-			"-driver-name", driverName,
+			"-driver-name", DriverName,
 		},
 		env: []string{"KUBECONFIG=" + kubeconfig},
 		ready: func(ctx context.Context) error {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,12 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // serviceAccountIssuer is what kubeadm gives every cluster, so that `iss` tells
 // compute clusters apart no better here than at a user's.
 const serviceAccountIssuer = "https://kubernetes.default.svc.cluster.local"
+
+// serviceRange holds the addresses of Services; the first is that of the Service
+// "kubernetes".
+const (
+	serviceRange   = "10.96.0.0/16"
+	firstServiceIP = "10.96.0.1"
+)
 
 // startControlPlane starts etcd, the API server and the controller manager, and
 // fills in the clients of c.
@@ -30,7 +37,7 @@ func (e *Environment) startControlPlane(ctx context.Context, c *Compute) error {
 	if err := e.startEtcd(ctx, c, etcd, "http://"+loopback(ports[1])); err != nil {
 		return err
 	}
-	c.server = "https://" + loopback(ports[2])
+	c.server = "https://" + e.at(ports[2])
 	accountKey, err := e.startAPIServer(ctx, c, etcd, ports[2])
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 	if err != nil {
 		return "", err
 	}
-	certPEM, keyPEM, err := c.authority.server("kubernetes.default.svc")
+	certPEM, keyPEM, err := c.authority.server("kubernetes.default.svc", firstServiceIP, e.cfg.Address)
 	if err != nil {
 		return "", err
 	}
@@ -110,19 +117,28 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 	if err != nil {
 		return "", err
 	}
+	kubeletCert, kubeletKey, err := c.clientFiles("apiserver-kubelet", "kube-apiserver-kubelet-client", "system:masters")
+	if err != nil {
+		return "", err
+	}
 	if err := c.makeAdmin(); err != nil {
 		return "", err
+	}
+	reconciler := "lease"
+	if net.ParseIP(e.cfg.Address).IsLoopback() {
+		reconciler = "none" // endpoints must not be on loopback
 	}
 	_, err = e.supervisor.start(ctx, spec{
 		name: c.Name + "-apiserver", path: e.cfg.Binaries.KubeAPIServer,
 		abrupt: true, // draining its connections takes it over ten seconds
 		args: []string{
 			"--etcd-servers=" + etcd,
-			"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+			"--bind-address=" + e.cfg.Address, "--advertise-address=" + e.cfg.Address,
 			"--secure-port=" + strconv.Itoa(port),
-			// The default writes endpoints, which must not be on loopback.
-			"--endpoint-reconciler-type=none",
-			"--service-cluster-ip-range=10.96.0.0/16",
+			"--endpoint-reconciler-type=" + reconciler,
+			"--service-cluster-ip-range=" + serviceRange,
+			"--kubelet-client-certificate=" + kubeletCert, "--kubelet-client-key=" + kubeletKey,
+			"--kubelet-preferred-address-types=InternalIP",
 			"--tls-cert-file=" + certFile, "--tls-private-key-file=" + keyFile,
 			"--client-ca-file=" + caFile,
 			"--service-account-issuer=" + serviceAccountIssuer,
@@ -150,14 +166,8 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 
 // makeAdmin makes the kubeconfig of an admin and the clients that use it.
 func (c *Compute) makeAdmin() error {
-	certPEM, keyPEM, err := c.authority.client("bulkhead-admin", "system:masters")
-	if err != nil {
-		return err
-	}
-	c.Kubeconfig = c.dir.path("admin.kubeconfig")
-	err = writeKubeconfig(c.Kubeconfig, c.Name, c.server, c.authority.pem,
-		&clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
-	if err != nil {
+	var err error
+	if c.Kubeconfig, err = c.UserKubeconfig("admin", "bulkhead-admin", "system:masters"); err != nil {
 		return err
 	}
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
@@ -172,13 +182,7 @@ func (c *Compute) makeAdmin() error {
 }
 
 func (e *Environment) startControllerManager(ctx context.Context, c *Compute, accountKey string) error {
-	certPEM, keyPEM, err := c.authority.client("system:kube-controller-manager")
-	if err != nil {
-		return err
-	}
-	kubeconfig := c.dir.path("controller-manager.kubeconfig")
-	err = writeKubeconfig(kubeconfig, c.Name, c.server, c.authority.pem,
-		&clientcmdapi.AuthInfo{ClientCertificateData: certPEM, ClientKeyData: keyPEM})
+	kubeconfig, err := c.UserKubeconfig("controller-manager", "system:kube-controller-manager")
 	if err != nil {
 		return err
 	}
@@ -188,7 +192,7 @@ func (e *Environment) startControllerManager(ctx context.Context, c *Compute, ac
 			"--kubeconfig=" + kubeconfig,
 			"--use-service-account-credentials",
 			"--service-account-private-key-file=" + accountKey,
-			"--root-ca-file=" + c.dir.path("ca.pem"),
+			"--root-ca-file=" + c.CAFile(),
 			"--leader-elect=false",
 			// The default of 20 a second is what a start of all controllers waits for.
 			"--kube-api-qps=200", "--kube-api-burst=400",

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -32,6 +34,10 @@ type Config struct {
 	// SelfSigned are issuers that the storage cluster trusts beside the product's
 	// and the admin's, as its -jwt flag takes them: ISSUER,KIND=FILE[,KIND=FILE…].
 	SelfSigned []string
+	// Address is the IP address that API servers, the issuer and the storage
+	// cluster's SDK listen on and are known by; 127.0.0.1 if empty. What runs in
+	// network namespaces of its own, as Pods do, cannot reach that one.
+	Address string
 	// Front puts a Front before the issuer, under the issuer's URL.
 	Front bool
 	// Out gets a line for each thing that was started; nil for none.
@@ -69,6 +75,9 @@ func New(cfg Config) (*Environment, error) {
 	}
 	if cfg.TokenLife == 0 {
 		cfg.TokenLife = DefaultTokenLife
+	}
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1"
 	}
 	if cfg.Out == nil {
 		cfg.Out = io.Discard
@@ -146,6 +155,12 @@ func (e *Environment) Stop() {
 		// Empty or not, it is ours, and nothing can be done about a failure.
 		_ = os.RemoveAll(string(e.sockets))
 	}
+}
+
+// at is host:port of a server that others than this environment's processes may
+// be meant to reach.
+func (e *Environment) at(port int) string {
+	return net.JoinHostPort(e.cfg.Address, strconv.Itoa(port))
 }
 
 // started says that a component is ready.

@@ -75,7 +75,7 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 				}
 			}
 			// The moment counts from the first process, or nothing would be tested.
-			if err := poll(t.Context(), readyTimeout, some(true)); err != nil {
+			if err := Poll(t.Context(), readyTimeout, some(true)); err != nil {
 				t.Error(err)
 			}
 			<-time.After(delay)
@@ -85,7 +85,7 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 			if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 				t.Errorf("the parent was not killed: %v", err)
 			}
-			if err := poll(t.Context(), 10*time.Second, some(false)); err != nil {
+			if err := Poll(t.Context(), 10*time.Second, some(false)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -189,7 +189,7 @@ spec:
 	if err := c.Apply(ctx, []byte(manifests)); err != nil {
 		t.Fatal(err)
 	}
-	err := poll(ctx, readyTimeout, func(ctx context.Context) error {
+	err := Poll(ctx, readyTimeout, func(ctx context.Context) error {
 		claim, err := c.Client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, "data", metav1.GetOptions{})
 		if err == nil && claim.Status.Phase != corev1.ClaimBound {
 			err = errors.New("the claim is " + string(claim.Status.Phase))

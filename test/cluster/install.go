@@ -189,7 +189,7 @@ func (c *Compute) waitForCABundles(ctx context.Context, r *release) error {
 		if configuration.GetKind() == "MutatingWebhookConfiguration" {
 			resource.Resource = "mutatingwebhookconfigurations"
 		}
-		err := poll(ctx, readyTimeout, func(ctx context.Context) error {
+		err := Poll(ctx, readyTimeout, func(ctx context.Context) error {
 			object, err := client.Resource(resource).Get(ctx, configuration.GetName(), metav1.GetOptions{})
 			if err != nil {
 				return err

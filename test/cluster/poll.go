@@ -17,9 +17,9 @@ const (
 	pollTimeout = 5 * time.Second
 )
 
-// poll tries until it gets nil, the timeout (zero: none) has passed, or ctx has
+// Poll tries until it gets nil, the timeout (zero: none) has passed, or ctx has
 // ended. The error holds the last one of try.
-func poll(ctx context.Context, timeout time.Duration, try func(context.Context) error) error {
+func Poll(ctx context.Context, timeout time.Duration, try func(context.Context) error) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not within %v", timeout))
@@ -47,7 +47,7 @@ func poll(ctx context.Context, timeout time.Duration, try func(context.Context) 
 	}
 }
 
-// httpOK is a try for poll: whether url answers 200.
+// httpOK is a try for Poll: whether url answers 200.
 func httpOK(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := httpGet(ctx, url)

@@ -133,6 +133,23 @@ func (s *supervisor) logFile(name string) string {
 	return filepath.Join(s.dir, "logs", name+".log")
 }
 
+// Program is a process of somebody else's that an environment runs with its own.
+type Program struct {
+	// Name is that of the Process, unique in the environment.
+	Name, Path string
+	Args       []string
+	// Ready, which may be nil, is tried until it returns nil.
+	Ready func(context.Context) error
+	// Abrupt is whether it may be killed without grace when all ends.
+	Abrupt bool
+}
+
+// StartProgram starts a program and waits until it is ready. It ends with the
+// environment; if it ends before, Failed says so.
+func (e *Environment) StartProgram(ctx context.Context, p Program) (*Process, error) {
+	return e.supervisor.start(ctx, spec{name: p.Name, path: p.Path, args: p.Args, ready: p.Ready, abrupt: p.Abrupt})
+}
+
 // start runs a new process and waits until it is ready.
 func (s *supervisor) start(ctx context.Context, what spec) (*Process, error) {
 	p := &Process{
@@ -172,7 +189,7 @@ func (p *Process) Start(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := poll(ctx, readyTimeout, p.ready); err != nil {
+	if err := Poll(ctx, readyTimeout, p.ready); err != nil {
 		return fmt.Errorf("wait for %s: %w; its log ends:\n%s", p.Name, err, p.LastLog())
 	}
 	return nil

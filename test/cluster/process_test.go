@@ -96,7 +96,7 @@ func TestStoppingEndsTheStubbornAndTheirChildren(t *testing.T) {
 	if took := time.Since(began); took < stopGrace || took > stopGrace+3*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
-	err := poll(t.Context(), 5*time.Second, func(context.Context) error {
+	err := Poll(t.Context(), 5*time.Second, func(context.Context) error {
 		left, err := Leftovers(s.dir)
 		if err == nil && len(left) > 0 {
 			err = errors.New("processes are left")
@@ -116,7 +116,7 @@ func TestWhatEndsByItselfIsStartedAgainUnlessItCrashed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := poll(t.Context(), readyTimeout, func(context.Context) error {
+	if err := Poll(t.Context(), readyTimeout, func(context.Context) error {
 		if p.Restarts() < 2 {
 			return errors.New("it is not started again")
 		}
@@ -153,7 +153,7 @@ func TestAProcessSeesItsOwnHostname(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = poll(t.Context(), readyTimeout, func(context.Context) error {
+	err = Poll(t.Context(), readyTimeout, func(context.Context) error {
 		children, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/comm")
 		if err == nil && strings.TrimSpace(string(children)) != "sleep" {
 			err = errors.New("it is not that far: " + string(children))

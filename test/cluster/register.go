@@ -35,7 +35,7 @@ func (e *Environment) Register(ctx context.Context, c *Compute) (entry string, e
 	if err := replaceFile(e.Storage.PolicyFile, policy); err != nil {
 		return "", fmt.Errorf("register %s: %w", c.Name, err)
 	}
-	err = poll(ctx, readyTimeout, func(ctx context.Context) error {
+	err = Poll(ctx, readyTimeout, func(ctx context.Context) error {
 		value, err := e.Storage.Issuer.Metric(ctx, clustersMetric)
 		if err == nil && int(value) != clusters {
 			err = fmt.Errorf("it has %v clusters, its policy file %d", value, clusters)

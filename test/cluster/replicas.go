@@ -65,7 +65,7 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 	if err != nil {
 		return nil, err
 	}
-	s := &Issuers{URL: cfg.URL, StorageID: storageID}
+	s := &Issuers{URL: cfg.URL, StorageID: StorageID}
 	certFile, keyFile, err := s.writeCertificate(dir)
 	if err != nil {
 		return nil, err

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// storageID is the id of the storage cluster, and so the `aud` of tokens.
-	storageID = "storage-1"
+	// StorageID is the id of the storage cluster, and so the `aud` of tokens.
+	StorageID = "storage-1"
 	// adminIssuer is the `iss` of the storage admin's token. It is an issuer of
 	// its own, so that nothing of the product could make an admin's token.
 	adminIssuer    = "storage-admin"
@@ -31,6 +31,9 @@ const (
 	clockSlack = time.Minute
 
 	systemSecretBytes = 32
+
+	// storagePorts is how many ports the issuer and the storage cluster take.
+	storagePorts = 6
 )
 
 // Storage is the storage cluster with the issuer beside it.
@@ -69,19 +72,42 @@ func (e *Environment) StartStorage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts.pick(6)
+	ports, err := freePorts.pick(storagePorts)
 	if err != nil {
 		return err
 	}
 	s := &Storage{
-		ID:             storageID,
-		IssuerURL:      "https://" + loopback(ports[0]),
+		ID:             StorageID,
+		IssuerURL:      "https://" + e.at(ports[0]),
 		IssuerEndpoint: "http://" + loopback(ports[1]),
-		SDKAddress:     loopback(ports[2]),
+		SDKAddress:     e.at(ports[2]),
 	}
 	if err := e.startIssuer(ctx, s, dir, ports); err != nil {
 		return err
 	}
+	return e.startStorage(ctx, s, dir, ports)
+}
+
+// StartStorageFor starts a storage cluster that trusts the issuer at a URL, which
+// serves already and is not the environment's: in Storage, all that belongs to
+// the issuer's process stays empty. The PEM file verifies the URL.
+func (e *Environment) StartStorageFor(ctx context.Context, issuerURL, caFile string) error {
+	if e.Storage != nil {
+		return errors.New("start the storage cluster: it runs already")
+	}
+	dir, err := makeFolder(filepath.Join(e.Dir, "storage"))
+	if err != nil {
+		return err
+	}
+	ports, err := freePorts.pick(storagePorts)
+	if err != nil {
+		return err
+	}
+	s := &Storage{ID: StorageID, IssuerURL: issuerURL, IssuerCAFile: caFile, SDKAddress: e.at(ports[2])}
+	return e.startStorage(ctx, s, dir, ports)
+}
+
+func (e *Environment) startStorage(ctx context.Context, s *Storage, dir folder, ports []int) error {
 	if err := e.startStorageServer(ctx, s, dir, ports); err != nil {
 		return err
 	}
@@ -98,7 +124,7 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 	if s.IssuerCAFile, err = dir.write("issuer-ca.pem", ca.pem); err != nil {
 		return err
 	}
-	address := loopback(ports[0])
+	address := e.at(ports[0])
 	if e.cfg.Front {
 		address = loopback(ports[5])
 		if err := s.startFront(ca, address); err != nil {
@@ -106,7 +132,7 @@ func (e *Environment) startIssuer(ctx context.Context, s *Storage, dir folder, p
 		}
 		e.front = s.Front
 	}
-	certPEM, keyPEM, err := ca.server()
+	certPEM, keyPEM, err := ca.server(e.cfg.Address)
 	if err != nil {
 		return err
 	}
@@ -271,9 +297,14 @@ func (e *Environment) SetUpStorage(ctx context.Context) (output string, err erro
 	if e.Storage == nil {
 		return "", errors.New("set up the storage cluster: it does not run")
 	}
-	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, "bootstrap",
+	args := []string{
+		"bootstrap",
 		"--sdk-address", e.Storage.SDKAddress, "--admin-token-file", e.Storage.AdminTokenFile, "--disable-guest",
-		"--keys-dir", e.Storage.KeysDir, "--token-issuer", e.Storage.IssuerURL, "--storage-cluster", e.Storage.ID)
+	}
+	if e.Storage.KeysDir != "" {
+		args = append(args, "--keys-dir", e.Storage.KeysDir, "--token-issuer", e.Storage.IssuerURL, "--storage-cluster", e.Storage.ID)
+	}
+	out, err := e.supervisor.run(ctx, e.cfg.Binaries.Issuer, args...)
 	if err != nil {
 		return "", fmt.Errorf("set up the storage cluster: %w", err)
 	}

@@ -63,14 +63,22 @@ func run(root *cobra.Command) error {
 		cmd.SetContext(klog.NewContext(cmd.Context(), klog.Background().WithName(root.Name())))
 		return nil
 	}
+	root.Version = Version() // what --version shows
 	root.SilenceUsage = true
 	root.SilenceErrors = true
 	return root.ExecuteContext(ctx) //nolint:wrapcheck // the commands' own errors
 }
 
-// Version is that of the module this binary was built from, with the commit
-// where the build knows it.
+// version is set by the linker: see hack/build.
+var version string
+
+// Version is that of the release this binary belongs to or, where the linker was
+// not told, of the module it was built from, with the commit where the build
+// knows it.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/libopenstorage/openstorage/api"
+	"github.com/libopenstorage/openstorage/cluster"
 	clustermanager "github.com/libopenstorage/openstorage/cluster/manager"
 	openstorage "github.com/libopenstorage/openstorage/config"
 	"github.com/libopenstorage/openstorage/csi"
@@ -40,6 +42,28 @@ func (c config) validate() error {
 	return nil
 }
 
+// oneNode answers for the node that this endpoint is on, as kubelets ask
+// (NodeGetInfo). The cluster manager itself would ask the members of a cluster
+// that it never joined, and panic.
+type oneNode struct {
+	cluster.Cluster
+
+	id string
+}
+
+// Enumerate returns the node alone.
+func (o oneNode) Enumerate() (api.Cluster, error) {
+	return api.Cluster{NodeId: o.id, Nodes: []*api.Node{{Id: o.id}}}, nil
+}
+
+// Inspect returns the node.
+func (o oneNode) Inspect(id string) (api.Node, error) {
+	if id != o.id {
+		return api.Node{}, fmt.Errorf("node %s is not here", id)
+	}
+	return api.Node{Id: o.id}, nil
+}
+
 // run serves until ctx ends.
 func run(ctx context.Context, cfg config) error {
 	if err := cfg.validate(); err != nil {
@@ -67,7 +91,7 @@ func run(ctx context.Context, cfg config) error {
 	}
 	sched.Init(time.Second)
 	server, err := csi.NewOsdCsiServer(&csi.OsdCsiServerConfig{
-		Net: "unix", Address: cfg.csiSocket, DriverName: volumeDriver, Cluster: manager,
+		Net: "unix", Address: cfg.csiSocket, DriverName: volumeDriver, Cluster: oneNode{manager, cfg.nodeID},
 		SdkUds: cfg.sdkSocket, CsiDriverName: cfg.driverName, SchedulerName: "kubernetes",
 		// With one storage node there is nothing to balance.
 		RoundRobinBalancer: loadbalancer.NewNullBalancer(),

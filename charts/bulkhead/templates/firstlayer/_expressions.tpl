@@ -161,7 +161,7 @@ variables.keys.filter(k, {{ (include "bulkhead.firstLayer" . | fromYaml).keys.le
 {{- end }}
 
 {{- define "bulkhead.firstLayer.BH-C5" -}}
-object.spec.?volumes.orValue([]).filter(v, has(v.csi) && v.csi.?driver.orValue("") in {{ .Values.drivers.csi | toJson }})
+object.spec.?volumes.orValue([]).filter(v, has(v.csi) && v.csi.?driver.orValue("") in {{ include "bulkhead.match.driverNames" . }})
 .map(v, {{ include "bulkhead.cel.denial" (dict "context" . "denial" "inlineVolume" "field" `"spec.volumes[" + v.name + "].csi"`) }})
 + object.spec.?volumes.orValue([]).filter(v, has(v.portworxVolume))
 .map(v, {{ include "bulkhead.cel.denial" (dict "context" . "denial" "inlineVolume" "field" `"spec.volumes[" + v.name + "].portworxVolume"`) }})

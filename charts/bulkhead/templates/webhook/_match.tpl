@@ -91,12 +91,16 @@ not be converted to a version that is not served.
 {{ include "bulkhead.match.annotationsChanged" (concat (list "bulkhead.dev/namespace" "bulkhead.dev/namespace-uid" "bulkhead.dev/tenant") .) }}
 {{- end }}
 
-{{/* Classes of our drivers, by a name that we are told of or by another that they are known to have (tenancy/drivers.go). */}}
+{{/* Names of our drivers: those that we are told of and others that they are known to have (tenancy/drivers.go). */}}
+{{- define "bulkhead.match.driverNames" -}}
+{{ concat .Values.drivers.csi .Values.drivers.inTree (include "bulkhead.firstLayer" . | fromYaml).knownDrivers | uniq | toJson }}
+{{- end }}
+
 {{- define "bulkhead.match.storageclasses" -}}
 - name: driver-is-ours
   expression: >-
     !has(object.provisioner)
-    || object.provisioner in {{ concat .Values.drivers.csi .Values.drivers.inTree (list "pxd.portworx.com" "kubernetes.io/portworx-volume" "pxd.openstorage.org" "com.openstorage.pxd") | uniq | toJson }}
+    || object.provisioner in {{ include "bulkhead.match.driverNames" . }}
 - name: new-or-changed
   expression: >-
     request.operation != "UPDATE" || object.?parameters != oldObject.?parameters
@@ -143,7 +147,7 @@ not be converted to a version that is not served.
   expression: >-
     !has(object.spec)
     || !has(object.spec.driver)
-    || object.spec.driver in {{ .Values.drivers.csi | toJson }}
+    || object.spec.driver in {{ include "bulkhead.match.driverNames" . }}
 - name: new-or-changed
   expression: >-
     request.operation != "UPDATE"
@@ -166,7 +170,7 @@ not be converted to a version that is not served.
     !has(object.spec)
     || has(object.spec.portworxVolume)
     || (has(object.spec.csi)
-    && (!has(object.spec.csi.driver) || object.spec.csi.driver in {{ .Values.drivers.csi | toJson }}))
+    && (!has(object.spec.csi.driver) || object.spec.csi.driver in {{ include "bulkhead.match.driverNames" . }}))
 - name: new-or-changed
   expression: >-
     request.operation != "UPDATE"
@@ -306,7 +310,7 @@ has(object.spec)
 - name: inline-volume-of-ours
   expression: >-
     object.spec.?volumes.orValue([]).exists(v,
-      has(v.portworxVolume) || (has(v.csi) && v.csi.?driver.orValue("") in {{ .Values.drivers.csi | toJson }}))
+      has(v.portworxVolume) || (has(v.csi) && v.csi.?driver.orValue("") in {{ include "bulkhead.match.driverNames" . }}))
 {{- end }}
 
 {{/* Namespaces that join or leave a labelled tenant. */}}
