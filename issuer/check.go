@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/exchange"
@@ -21,7 +22,8 @@ type CheckConfig struct {
 	// IssuerURL is what compute clusters and storage nodes are told.
 	IssuerURL string
 	// Connect is host:port to connect to in place of the URL's, where that cannot
-	// be reached from here; the certificate must still be for the URL's host.
+	// be reached from here; the certificate must still be for the URL's host. With
+	// tcp:// before it, as Kubernetes tells Pods the address of a Service.
 	Connect string
 	// CAFiles are PEM files that verify the issuer beside the system's roots. Those
 	// that are not there are left out.
@@ -94,9 +96,9 @@ func (cfg *CheckConfig) client() (*http.Client, error) {
 		}
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
-	if cfg.Connect != "" {
+	if address := strings.TrimPrefix(cfg.Connect, "tcp://"); address != "" {
 		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, cfg.Connect)
+			return new(net.Dialer).DialContext(ctx, network, address)
 		}
 	}
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil

@@ -49,6 +49,11 @@ func TestTheCheckReadsWhatAStorageNodeReads(t *testing.T) {
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
+			// As Kubernetes tells a Pod where the Service is.
+			cfg.Connect = "tcp://" + cfg.Connect
+			if again := Check(t.Context(), cfg, &out); (again == nil) != (err == nil) {
+				t.Errorf("got %v, and %v with tcp:// before the address", err, again)
+			}
 			cfg.CAFiles = nil
 			if err := Check(t.Context(), cfg, &out); err == nil || !strings.Contains(err.Error(), "certificate") {
 				t.Errorf("a server that nothing vouches for: %v", err)

@@ -18,7 +18,7 @@ func checkCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.IssuerURL, "issuer-url", "", "https URL of the issuer (required)")
-	f.StringVar(&cfg.Connect, "connect", "", "host:port to connect to in place of the URL's")
+	f.StringVar(&cfg.Connect, "connect", "", "host:port or tcp://host:port to connect to in place of the URL's")
 	f.StringArrayVar(&cfg.CAFiles, "ca-file", nil, "PEM file that verifies the issuer beside the system's roots, left out if missing (repeatable)")
 	f.BoolVar(&cfg.NoKeys, "no-keys", false, "let it publish no key, where the storage cluster has the key as a file")
 	_ = cmd.MarkFlagRequired("issuer-url")
