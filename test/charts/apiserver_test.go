@@ -79,23 +79,23 @@ func dryRun(ctx context.Context, object *unstructured.Unstructured) error {
 func TestARealAPIServerTakesEveryObject(t *testing.T) {
 	makeNamespaces(t, nil, namespace, tokenNamespace)
 	waitForKinds(t)
-	forEachSet(t, func(t *testing.T, chart, _, values string) {
+	forEachSet(t, func(t trial) {
 		seen := map[[sha256.Size]byte]bool{}
 		for _, version := range versions() {
-			objects := objectsOf(t, chart, version, values)
-			makeAccounts(t, namespace, objects)
+			objects := objectsOf(t.T, t.chart, version, t.values)
+			makeAccounts(t.T, namespace, objects)
 			for _, object := range objects {
 				raw, err := object.MarshalJSON()
 				if err != nil {
 					t.Fatal(err)
 				}
 				// Most are the same for every version.
-				if sum := sha256.Sum256(raw); seen[sum] {
+				sum := sha256.Sum256(raw)
+				if seen[sum] {
 					continue
-				} else {
-					seen[sum] = true
 				}
-				if object.GetNamespace() == "" && namespaced(t, object) {
+				seen[sum] = true
+				if object.GetNamespace() == "" && namespaced(t.T, object) {
 					t.Errorf("%s for %s: it names no namespace", describe(object), version)
 				}
 				if err := dryRun(t.Context(), object); err != nil {
@@ -154,19 +154,19 @@ func TestPodsAreRestricted(t *testing.T) {
 	const restricted = "charts-restricted"
 	makeNamespaces(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}, restricted)
 	looked := 0
-	forEachSet(t, func(t *testing.T, chart, set, values string) {
-		objects := objectsOf(t, chart, newestVersion, values)
-		makeAccounts(t, restricted, objects)
-		for maker, pod := range podsOf(t, objects) {
+	forEachSet(t, func(t trial) {
+		objects := objectsOf(t.T, t.chart, newestVersion, t.values)
+		makeAccounts(t.T, restricted, objects)
+		for maker, pod := range podsOf(t.T, objects) {
 			pod.GenerateName, pod.Name, pod.Namespace = "pod-", "", restricted
 			_, err := admin().Compute.Client.CoreV1().Pods(restricted).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			looked++
-			if chart == "bulkhead" && maker == "Deployment bulkhead-sidecar" && set != "tenant" {
-				wantOnlyTheSocket(t, err)
+			if t.chart == "bulkhead" && maker == "Deployment bulkhead-sidecar" && t.set != "tenant" {
+				wantOnlyTheSocket(t.T, err)
 			} else if err != nil {
 				t.Errorf("%s: %v", maker, err)
 			}
-			wantBounded(t, maker, pod)
+			wantBounded(t.T, maker, pod)
 		}
 	})
 	if looked < 20 {

@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -302,7 +300,16 @@ func scrapeAfterALife(t *testing.T) (all []series) {
 	if err := handle(ctx, team, "known", volume); err != nil {
 		t.Error(err)
 	}
-	all = append(all, scrape(t, stage.Env.Storage.Issuer)...)
+	all = append(all, scrape(t, stage.Env.Storage.Issuer, "bulkhead_issuer_exchanges_total")...)
+	// The stage's issuer is told of no storage node.
+	issuers, err := stage.Env.StartIssuers(ctx, cluster.IssuersConfig{
+		URL: stage.Env.Storage.IssuerURL, Replicas: 1, Clusters: "- {name: k14c9, discovery: 'https://oidc.example'}", Announce: []string{stage.Env.Storage.SDKAddress},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, scrape(t, issuers.Replicas[0].Process, "bulkhead_issuer_storage_key_known")...)
+	issuers.Replicas[0].Stop()
 
 	// One that nobody can be asked about.
 	stage.Env.Storage.Server.Freeze()
@@ -311,8 +318,8 @@ func scrapeAfterALife(t *testing.T) (all []series) {
 	if err == nil {
 		t.Error("a handle that nobody vouched for is let through")
 	}
-	all = append(all, scrape(t, admin().Compute.Webhook)...)
-	return append(all, scrape(t, admin().Compute.Sidecars[0])...)
+	all = append(all, scrape(t, admin().Compute.Webhook, "bulkhead_webhook_requests_total")...)
+	return append(all, scrape(t, admin().Compute.Sidecars[0], "bulkhead_sidecar_next_expiry_life_seconds")...)
 }
 
 func mustBind(t *testing.T, team *actors.Team) (volume string) {
@@ -341,21 +348,22 @@ func handle(ctx context.Context, team *actors.Team, name, volume string) error {
 	return err
 }
 
-// scrape is what a component tells, as soon as it has something to tell.
-func scrape(t *testing.T, p *cluster.Process) (all []series) {
+// scrape is what a component tells, as soon as it tells of the metric.
+func scrape(t *testing.T, p *cluster.Process, metric string) (all []series) {
 	t.Helper()
 	err := cluster.Poll(t.Context(), time.Minute, func(ctx context.Context) error {
 		text, err := p.Metrics(ctx)
 		if err != nil {
 			return err
 		}
-		if all = parseScrape(text); len(all) == 0 {
-			return errors.New("it tells nothing")
+		all = parseScrape(text)
+		if !slices.ContainsFunc(all, func(s series) bool { return s["__name__"] == metric }) {
+			return fmt.Errorf("it tells nothing of %s", metric)
 		}
 		return nil
 	})
 	if err != nil {
-		t.Fatal(fmt.Errorf("%s: %w", filepath.Base(p.Endpoint), err))
+		t.Fatal(fmt.Errorf("%s: %w", p.Name, err))
 	}
 	return all
 }

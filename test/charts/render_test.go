@@ -101,12 +101,21 @@ func parse(rendered []byte) (objects []*unstructured.Unstructured, err error) {
 	}
 }
 
+// trial is a test of a chart with a set of values.
+type trial struct {
+	*testing.T
+
+	chart, set string
+	// values is the file of the set.
+	values string
+}
+
 // forEachSet runs a test for each chart and set of values.
-func forEachSet(t *testing.T, test func(t *testing.T, chart, set, values string)) {
+func forEachSet(t *testing.T, test func(trial)) {
 	t.Helper()
 	for _, chart := range charts() {
 		for set, values := range valueSets(t, chart) {
-			t.Run(chart+" "+set, func(t *testing.T) { test(t, chart, set, values) })
+			t.Run(chart+" "+set, func(t *testing.T) { test(trial{t, chart, set, values}) })
 		}
 	}
 }
@@ -156,8 +165,8 @@ func podsOf(t *testing.T, objects []*unstructured.Unstructured) map[string]*core
 }
 
 func TestOldKubernetesKnowsEveryField(t *testing.T) {
-	forEachSet(t, func(t *testing.T, chart, _, values string) {
-		rendered, err := template(t.Context(), chart, oldestVersion, "--values", values)
+	forEachSet(t, func(t trial) {
+		rendered, err := template(t.Context(), t.chart, oldestVersion, "--values", t.values)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,9 +210,9 @@ func TestAKubernetesThatIsTooOldIsRefused(t *testing.T) {
 // NOTES.txt says what to check next. It is printed by an install alone, so that
 // template does not know it.
 func TestNotesSayWhatToCheckNext(t *testing.T) {
-	forEachSet(t, func(t *testing.T, chart, _, values string) {
-		out, err := run(t.Context(), "test/charts", nil, binaries.Helm, "install", chart, chartFolder(chart), "--dry-run=server",
-			"--kubeconfig", admin().Compute.Kubeconfig, "--namespace", namespace, "--values", values, "--take-ownership")
+	forEachSet(t, func(t trial) {
+		out, err := run(t.Context(), "test/charts", nil, binaries.Helm, "install", t.chart, chartFolder(t.chart), "--dry-run=server",
+			"--kubeconfig", admin().Compute.Kubeconfig, "--namespace", namespace, "--values", t.values, "--take-ownership")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +220,7 @@ func TestNotesSayWhatToCheckNext(t *testing.T) {
 		if !found {
 			t.Fatal("there are no notes")
 		}
-		for _, want := range []string{"Check next:", "helm test " + chart + " --namespace " + namespace} {
+		for _, want := range []string{"Check next:", "helm test " + t.chart + " --namespace " + namespace} {
 			if !strings.Contains(notes, want) {
 				t.Errorf("the notes lack %q:\n%s", want, notes)
 			}

@@ -136,8 +136,8 @@ func rulesOf(t *testing.T, objects []*unstructured.Unstructured) map[string][]rb
 
 func TestNoRuleIsAWildcard(t *testing.T) {
 	looked := 0
-	forEachSet(t, func(t *testing.T, chart, set, values string) {
-		for role, rules := range rulesOf(t, objectsOf(t, chart, newestVersion, values)) {
+	forEachSet(t, func(t trial) {
+		for role, rules := range rulesOf(t.T, objectsOf(t.T, t.chart, newestVersion, t.values)) {
 			for _, rule := range rules {
 				looked++
 				for _, list := range [][]string{rule.Verbs, rule.APIGroups, rule.Resources, rule.ResourceNames, rule.NonResourceURLs} {
@@ -146,7 +146,7 @@ func TestNoRuleIsAWildcard(t *testing.T) {
 					}
 				}
 				cluster := strings.HasPrefix(role, "ClusterRole ")
-				if cluster && slices.Contains(rule.Resources, "secrets") && (set != "tenant" || !strings.Contains(role, "bulkhead-sidecar")) {
+				if cluster && slices.Contains(rule.Resources, "secrets") && (t.set != "tenant" || !strings.Contains(role, "bulkhead-sidecar")) {
 					t.Errorf("%s has to do with Secrets of the whole cluster: %v", role, rule)
 				}
 			}
