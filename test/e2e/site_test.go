@@ -122,7 +122,7 @@ func (s *site) installIssuer(ctx context.Context) error {
 	return s.helm(ctx, "bulkhead-issuer", issuerNamespace, map[string]any{
 		"url": issuerURL, "tls": map[string]any{"secretName": "issuer-tls"},
 		"service": map[string]any{"clusterIP": issuerAddress},
-		"policy": map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
+		"policy":  map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
 	})
 }
 
