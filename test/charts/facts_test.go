@@ -101,9 +101,13 @@ func TestWebhooksFailClosedAndSpareOurNamespaces(t *testing.T) {
 	objects := objectsOf(t, "bulkhead", newestVersion, valueSets(t, "bulkhead")["plain"])
 	check := func(name string, failure *admissionv1.FailurePolicyType, timeout *int32, conditions []admissionv1.MatchCondition, selector *metav1.LabelSelector, rules []admissionv1.RuleWithOperations) {
 		t.Helper()
-		// What it would add to a volume that the provisioner makes can be added later.
-		if want := admissionv1.Fail; *failure != want && !strings.HasPrefix(name, "provisionedvolumes.mutate.") {
-			t.Errorf("%s: failure policy %s", name, *failure)
+		want := admissionv1.Fail
+		// Volumes that our provisioner makes for a claim, which must go on.
+		if strings.HasPrefix(name, "provisionedvolumes.") {
+			want = admissionv1.Ignore
+		}
+		if *failure != want {
+			t.Errorf("%s: failure policy %s, want %s", name, *failure, want)
 		}
 		if *timeout != 5 || len(conditions) == 0 {
 			t.Errorf("%s: %d s, %d match conditions", name, *timeout, len(conditions))
