@@ -3,7 +3,11 @@ package sidecar
 import (
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 // metrics of the sidecar, beside those that csi-lib-utils keeps of the calls to
@@ -60,6 +64,8 @@ var (
 		"Token Secrets, by what they are for: live, retired or content.", []string{"state"}, nil)
 	nextExpiryDesc = prometheus.NewDesc("bulkhead_sidecar_next_expiry_timestamp_seconds",
 		"When the first of the live tokens runs out; absent if there are none.", nil, nil)
+	nextLifeDesc = prometheus.NewDesc("bulkhead_sidecar_next_expiry_life_seconds",
+		"How long the whole life of the token is that runs out first; absent if there is none or its Secret holds no token.", nil, nil)
 )
 
 type tokenCollector struct{ tokens tokenStore }
@@ -67,6 +73,7 @@ type tokenCollector struct{ tokens tokenStore }
 func (c *tokenCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- tokensDesc
 	out <- nextExpiryDesc
+	out <- nextLifeDesc
 }
 
 func (c *tokenCollector) Collect(out chan<- prometheus.Metric) {
@@ -77,6 +84,7 @@ func (c *tokenCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	counts := map[state]int{live: 0, retired: 0, content: 0}
 	var next time.Time
+	var first *corev1.Secret
 	for _, secret := range secrets {
 		r, ok := recordOf(secret)
 		if !ok {
@@ -88,7 +96,7 @@ func (c *tokenCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		counts[s]++
 		if s == live && (next.IsZero() || r.expires.Before(next)) {
-			next = r.expires
+			next, first = r.expires, secret
 		}
 	}
 	for s, n := range counts {
@@ -97,4 +105,25 @@ func (c *tokenCollector) Collect(out chan<- prometheus.Metric) {
 	if !next.IsZero() {
 		out <- prometheus.MustNewConstMetric(nextExpiryDesc, prometheus.GaugeValue, float64(next.Unix()))
 	}
+	if first == nil {
+		return
+	}
+	// Of this one alone, as it has to be read from the token.
+	if life, ok := lifeOf(first); ok {
+		out <- prometheus.MustNewConstMetric(nextLifeDesc, prometheus.GaugeValue, life.Seconds())
+	}
+}
+
+// lifeOf is the time between the iat and the exp of the token in a Secret.
+func lifeOf(s *corev1.Secret) (life time.Duration, ok bool) {
+	var claims jwt.RegisteredClaims
+	// Unverified: it was proven before it was written.
+	if _, _, err := jwt.NewParser().ParseUnverified(string(s.Data[tenancy.TokenKey]), &claims); err != nil {
+		return 0, false
+	}
+	if claims.IssuedAt == nil || claims.ExpiresAt == nil {
+		return 0, false
+	}
+	life = claims.ExpiresAt.Sub(claims.IssuedAt.Time)
+	return life, life > 0
 }

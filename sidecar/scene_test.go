@@ -56,7 +56,7 @@ func (g grantOf) token() exchange.Token {
 	}
 	claims := map[string]any{"sub": g.subject, "jti": g.id}
 	if !g.expires.IsZero() {
-		claims["exp"] = g.expires.Unix()
+		claims["exp"], claims["iat"] = g.expires.Unix(), g.expires.Add(-g.life).Unix()
 	}
 	raw := part(map[string]string{"alg": "ES256", "kid": g.keyID}) + "." + part(claims) + "." + part("signature")
 	return exchange.Token{Raw: raw, Life: g.life, Policy: g.policy}

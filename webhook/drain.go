@@ -33,11 +33,20 @@ func (d *drain) start(ctx context.Context, delay time.Duration) context.Context 
 	return serving
 }
 
+// longestReview bounds a review: the API server waits for none longer (validation.go
+// of its admissionregistration).
+const longestReview = 30 * time.Second
+
+// handler lets a request that has come in be answered although the process ends
+// meanwhile: the server's context would take the ground from under every look-up,
+// and the object be refused.
 func (d *drain) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.going.Load() {
 			w.Header().Set("Connection", "close")
 		}
-		next.ServeHTTP(w, r)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), longestReview)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -82,7 +82,7 @@ func FuzzObjects(f *testing.F) {
 		}
 		var injected []byte
 		var admitted bool
-		if took := quickest(func() { injected, admitted = admit(t, l, req) }); took > bound {
+		if took := quickest(t, func() { injected, admitted = admit(t, l, req) }); took > bound {
 			t.Errorf("%s: took %v", k, took)
 		}
 		if !admitted {
@@ -146,7 +146,7 @@ func FuzzBytes(f *testing.F) {
 		}
 		for _, step := range []admission.HandlerFunc{g.mutate, g.validate} {
 			handler := &admission.Webhook{Handler: step, RecoverPanic: &panics}
-			if took := quickest(func() { answerOf(t, handler, body) }); took > bound {
+			if took := quickest(t, func() { answerOf(t, handler, body) }); took > bound {
 				t.Errorf("took %v", took)
 			}
 		}

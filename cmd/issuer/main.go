@@ -12,6 +12,6 @@ func main() {
 		Use:   "issuer",
 		Short: "Mint storage tokens for compute clusters, by policy",
 	}
-	root.AddCommand(serveCommand(), bootstrapCommand(), keysCommand())
+	root.AddCommand(serveCommand(), bootstrapCommand(), keysCommand(), checkCommand())
 	command.Main(root)
 }

@@ -45,7 +45,7 @@ func main() {
 	f.IntVar(&cfg.Workers, "workers", 10, "refreshes, and first tokens, worked on at once")
 	command.IssuerFlags(f, &cfg.Issuer)
 	command.LayoutFlags(f, &cfg.Layout)
-	cmd.AddCommand(releaseCommand())
+	cmd.AddCommand(releaseCommand(), checkCommand())
 	command.Main(cmd)
 }
 

@@ -58,6 +58,7 @@ func main() {
 	command.IssuerFlags(f, &cfg.Issuer)
 	command.StorageFlags(f, &cfg.Storage)
 	command.LayoutFlags(f, &cfg.Layout)
+	cmd.AddCommand(checkCommand())
 	command.Main(cmd)
 }
 

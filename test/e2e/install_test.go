@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,40 @@ func testNoRestart(t *testing.T) {
 		}
 		if running != want {
 			t.Errorf("%d Pods in %s, want %d", running, namespace, want)
+		}
+	}
+}
+
+// testHelmTest runs the charts' own tests, with the rights that they have.
+func testHelmTest(t *testing.T) {
+	for release, c := range map[string]struct {
+		namespace string
+		tests     []string
+	}{
+		"bulkhead":        {namespace, []string{"bulkhead-test-sidecar", "bulkhead-test-webhook"}},
+		"bulkhead-issuer": {issuerNamespace, []string{"bulkhead-issuer-test"}},
+	} {
+		out, err := stage.run(t.Context(), stage.binaries.Helm, "test", release,
+			"--kubeconfig", stage.compute.Kubeconfig, "--namespace", c.namespace, "--timeout", "2m")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, test := range c.tests {
+			_, after, found := strings.Cut(string(out), test+"\n")
+			if phase, _, _ := strings.Cut(after, "\n\n"); !found || !strings.Contains(phase, "Succeeded") {
+				t.Errorf("%s did not succeed:\n%s", test, out)
+			}
+		}
+	}
+	// What a test was allowed, it is allowed no more.
+	roles, err := stage.compute.Client.RbacV1().Roles(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range roles.Items {
+		if strings.HasPrefix(role.Name, "bulkhead-test") {
+			t.Errorf("Role %s is left", role.Name)
 		}
 	}
 }

@@ -53,6 +53,7 @@ func TestEndToEnd(t *testing.T) {
 	node.Require(t)
 	t.Run("all is ready within a minute of the install", testReady)
 	t.Run("Pods run from their first start", testNoRestart)
+	t.Run("helm test passes for both charts", testHelmTest)
 	t.Run("Pods mount their claims", testMounts)
 	t.Run("the demo's story by kubectl alone", testStory)
 	t.Run("no claim fails while replicas go, versions and values change", testRolling)

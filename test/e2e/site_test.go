@@ -26,8 +26,8 @@ const (
 	issuerNamespace = "bulkhead-issuer"
 	namespace       = "bulkhead-system"
 
-	// issuerAddress is that of a Service which the admin makes before the issuer:
-	// its URL must be known first, and there are no names in this cluster.
+	// issuerAddress is that of the issuer's Service: its URL must be known before
+	// the install, and there are no names in this cluster.
 	issuerAddress = "10.96.0.50"
 	issuerURL     = "https://" + issuerAddress
 
@@ -118,17 +118,6 @@ func (s *site) installIssuer(ctx context.Context) error {
 	}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	if err := s.compute.Apply(ctx, []byte(`
-apiVersion: v1
-kind: Service
-metadata: {name: issuer, namespace: `+issuerNamespace+`}
-spec:
-  clusterIP: `+issuerAddress+`
-  selector: {app.kubernetes.io/name: bulkhead-issuer, app.kubernetes.io/component: issuer}
-  ports: [{port: 443, targetPort: https}]
-`)); err != nil {
-		return err
-	}
 	entry, err := s.run(ctx, s.binaries.KubectlBulkhead, "register", clusterName, "--kubeconfig", s.compute.Kubeconfig)
 	if err != nil {
 		return err
@@ -139,7 +128,8 @@ spec:
 	}
 	return s.helm(ctx, "bulkhead-issuer", s.chart("bulkhead-issuer"), issuerNamespace, map[string]any{
 		"url": issuerURL, "tls": map[string]any{"secretName": "issuer-tls"},
-		"policy": map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
+		"service": map[string]any{"clusterIP": issuerAddress},
+		"policy":  map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
 	})
 }
 

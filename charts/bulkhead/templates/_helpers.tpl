@@ -54,6 +54,36 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end }}
 
+{{/* The ServiceAccount under which the sidecar runs, namespace/name. */}}
+{{- define "bulkhead.sidecarAccount" -}}
+{{ .Values.sidecar.serviceAccount | default (printf "%s/bulkhead-sidecar" .Release.Namespace) }}
+{{- end }}
+
+{{/* It, as the subject of a role binding. */}}
+{{- define "bulkhead.sidecarSubject" -}}
+{{- $account := splitList "/" (include "bulkhead.sidecarAccount" .) -}}
+- kind: ServiceAccount
+  name: {{ index $account 1 }}
+  namespace: {{ index $account 0 }}
+{{- end }}
+
+{{/* What every container may do: nothing but run. */}}
+{{- define "bulkhead.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Pods that need no socket of the driver. */}}
+{{- define "bulkhead.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
 {{/* CA bundles, empty for the system's roots. */}}
 {{- define "bulkhead.issuerCA" -}}
 {{ trim (.Values.issuer.caBundle | default "") }}
