@@ -23,19 +23,25 @@ func (s *site) pack(ctx context.Context, name, version string) (string, error) {
 }
 
 // helm installs or upgrades a release from a chart, a folder or a package, and
-// waits until all of it is ready, two minutes at most.
-func (s *site) helm(ctx context.Context, release, chart, namespace string, values map[string]any) error {
-	raw, err := yaml.Marshal(values)
-	if err != nil {
-		return fmt.Errorf("values of %s: %w", release, err)
+// waits until all of it is ready, two minutes at most. Later values are laid over
+// earlier ones.
+func (s *site) helm(ctx context.Context, release, chart, namespace string, values ...map[string]any) error {
+	args := []string{
+		"upgrade", "--install", release, chart,
+		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace", "--wait", "--timeout", "2m",
 	}
-	file := filepath.Join(s.dir, release+"-values.yaml")
-	if err := os.WriteFile(file, raw, 0o600); err != nil {
-		return err
+	for i, some := range values {
+		raw, err := yaml.Marshal(some)
+		if err != nil {
+			return fmt.Errorf("values of %s: %w", release, err)
+		}
+		file := filepath.Join(s.dir, fmt.Sprintf("%s-values-%d.yaml", release, i))
+		if err := os.WriteFile(file, raw, 0o600); err != nil {
+			return err
+		}
+		args = append(args, "--values", file)
 	}
-	_, err = s.run(ctx, s.binaries.Helm, "upgrade", "--install", release, chart,
-		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace",
-		"--values", file, "--wait", "--timeout", "2m")
+	_, err := s.run(ctx, s.binaries.Helm, args...)
 	return err
 }
 

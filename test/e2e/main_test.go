@@ -56,7 +56,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("helm test passes for both charts", testHelmTest)
 	t.Run("Pods mount their claims", testMounts)
 	t.Run("the demo's story by kubectl alone", testStory)
-	t.Run("no claim fails while replicas go, versions and values change", testRolling)
+	t.Run("no claim fails while replicas go, versions, values and certificates change", testRolling)
 	t.Run("without the webhook plain claims go on and what it judges is refused", testAbsence)
 	t.Run("no Pod has restarted since", testNoRestart)
 	t.Run("an uninstall leaves volumes their tokens", testUninstall)

@@ -59,6 +59,7 @@ func testRolling(t *testing.T) {
 		t.Error(err)
 	}
 	changeValues(t)
+	rotateCertificates(t)
 	made, failures := stop()
 	t.Logf("%d claims made", made)
 	const perSecond, least = 20, 20 // seconds

@@ -35,6 +35,9 @@ const (
 
 	// firstVersion of the chart is what is there before any upgrade.
 	firstVersion = "0.0.1"
+
+	// trustDelay is how long a new CA of the webhook is trusted before it signs.
+	trustDelay = 10 * time.Second
 )
 
 // site is a storage cluster on the machine, beside the one node of a compute
@@ -189,19 +192,18 @@ func (s *site) installFrom(ctx context.Context, chart string, values map[string]
 	if err != nil {
 		return err
 	}
-	all := map[string]any{
+	needed := map[string]any{
 		"issuer": map[string]any{"url": issuerURL, "caBundle": string(ca)},
 		"storage": map[string]any{
 			"cluster": s.env.Storage.ID,
 			"sdk":     map[string]any{"address": s.env.Storage.SDKAddress, "tls": false},
 		},
 		"provisioner": map[string]any{"serviceAccounts": []string{"portworx/px-csi"}},
-	}
-	for key, value := range values {
-		all[key] = value
+		// Minutes, by default: longer than an API server lags behind. This one does not.
+		"webhook": map[string]any{"certificates": map[string]any{"self": map[string]any{"trustDelay": trustDelay.String()}}},
 	}
 	s.compute.Layout = tenancy.Layout{
 		Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
 	}
-	return s.helm(ctx, "bulkhead", chart, namespace, all)
+	return s.helm(ctx, "bulkhead", chart, namespace, needed, values)
 }

@@ -130,11 +130,7 @@ spec:
 func testStory(t *testing.T) {
 	must := func(stdin string, args ...string) string {
 		t.Helper()
-		output, err := stage.compute.Kubectl(t.Context(), stdin, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(output)
+		return kubectl(t, stdin, args...)
 	}
 	must(storyStage, "apply", "--filename=-")
 	must("", "create", "clusterrolebinding", "story-operator", "--clusterrole=story-operator", "--user=operator")
@@ -170,9 +166,9 @@ func testStory(t *testing.T) {
 		}
 	})
 	t.Run("what is one's own", func(t *testing.T) {
-		must(snapshotAndRestore, "apply", "--filename=-", "--namespace=bank", "--as=alice")
-		must("", "wait", "--namespace=bank", "--for=jsonpath={.status.phase}=Bound", "--timeout=1m", "pvc/restored")
-		must("", "delete", "--namespace=bank", "--as=alice", "pvc/restored", "volumesnapshot/night", "--timeout=1m")
+		kubectl(t, snapshotAndRestore, "apply", "--filename=-", "--namespace=bank", "--as=alice")
+		kubectl(t, "", "wait", "--namespace=bank", "--for=jsonpath={.status.phase}=Bound", "--timeout=1m", "pvc/restored")
+		kubectl(t, "", "delete", "--namespace=bank", "--as=alice", "pvc/restored", "volumesnapshot/night", "--timeout=1m")
 	})
 
 	// The bank closes and leaves a volume behind; somebody takes its name.
@@ -191,4 +187,14 @@ spec: {storageClassName: gold, volumeName: VOLUME, accessModes: [ReadWriteOnce],
 	must("", "patch", "pv", volume, "--patch", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	must("", "wait", "--for=delete", "--timeout=1m", "pv/"+volume)
 	must("", "delete", "namespace", "shop", "bank", "--timeout=2m")
+}
+
+// kubectl does what must succeed, and returns what it prints.
+func kubectl(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	output, err := stage.compute.Kubectl(t.Context(), stdin, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(output)
 }
