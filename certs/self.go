@@ -1,11 +1,10 @@
 // Package certs gives the webhook its serving certificate. In the self-signed
 // mode all replicas share one CA, kept in a Secret; each makes its own serving
 // certificate in memory and keeps the CA in the webhook configurations, so that
-// nothing else has to be installed.
+// nothing else has to be installed. Otherwise it comes from files.
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,54 +13,123 @@ import (
 	"sync/atomic"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-// checkInterval is how often the CA, the serving certificate and the webhook
-// configurations are looked at.
-const checkInterval = 10 * time.Second
+// Annotations of the CA Secret by which an admin asks for something.
+const (
+	// RotateCA, with any value, asks for another CA. It is taken off when the
+	// rotation begins.
+	RotateCA = "bulkhead.dev/rotate-ca"
+	// RenewServing asks each replica for another serving certificate whenever its
+	// value changes.
+	RenewServing = "bulkhead.dev/renew-serving-certificates"
+)
+
+// Defaults and bounds of SelfConfig.
+const (
+	DefaultCALife     = 365 * 24 * time.Hour
+	DefaultTrustDelay = 5 * time.Minute
+	// minCALife leaves a rotation time: a third of it is longer than a leaf lives.
+	minCALife = 4 * leafLife
+	// maxTrustDelay is well below what a leaf has left when it is renewed.
+	maxTrustDelay = time.Hour
+)
+
+const (
+	// checkInterval is how often a replica looks at Secret and configurations.
+	checkInterval = 5 * time.Second
+	// looksPerDelay is how often it looks, at least, while a CA is to be trusted.
+	looksPerDelay = 4
+	// soon is when it looks again at what it has just written.
+	soon = time.Second
+	// looksForMemory is how many looks a replica that starts leaves to the others
+	// to put back a CA that the Secret has lost.
+	looksForMemory = 3
+)
+
+var (
+	errNoNames         = errors.New("no serving names: want the names that the API server calls the webhook by")
+	errNoConfiguration = errors.New("no name of the webhook configurations")
+)
 
 // SelfConfig configures the self-signed mode.
 type SelfConfig struct {
-	// Secret holds the CA, of type kubernetes.io/tls.
+	// Secret holds the CA. It must be there, empty at first: so that no replica
+	// needs a right that cannot be narrowed to a name.
 	Secret tenancy.SecretRef
 	// Names are the DNS names and IP addresses that the API server calls.
 	Names []string
 	// WebhookConfiguration is the name of the mutating and of the validating
 	// webhook configuration.
 	WebhookConfiguration string
+	// CALife is how long a CA lives; it is replaced when two thirds have passed.
+	CALife time.Duration
+	// TrustDelay is how long a new CA is trusted before it signs: API servers
+	// learn of it by a watch, one that lags more than this would refuse.
+	TrustDelay time.Duration
+	// Clock is the real one if nil. Offset, which may be nil, is to be added to it
+	// to know the API server's time.
+	Clock  clock.PassiveClock
+	Offset func() time.Duration
+	// Registry takes the metrics.
+	Registry prometheus.Registerer
 }
 
-// Self is the self-signed mode.
+// Self is the self-signed mode. There is no leader: each replica does all, and
+// what several do at once is decided by the resourceVersion of what they change.
 type Self struct {
 	cfg     SelfConfig
-	client  kubernetes.Interface
-	now     func() time.Time
+	client  client.Client
+	metrics *metrics
+
 	serving atomic.Pointer[tls.Certificate]
 	trusted atomic.Bool
+
+	// The rest is for the one goroutine that runs look.
+
+	// issuer has signed what is served; signer is what the Secret had for that
+	// when it was last read.
+	issuer, signer *authority
+	observed       observations
+	renewed        string // the value of RenewServing when the leaf was made
+	lostSince      time.Time
 }
 
-// NewSelf checks the configuration.
-func NewSelf(client kubernetes.Interface, cfg SelfConfig) (*Self, error) {
+// NewSelf checks the configuration. The client must not cache. It needs the right
+// to get and update the Secret, and to get and patch both configurations.
+func NewSelf(api client.Client, cfg SelfConfig) (*Self, error) {
 	switch {
 	case cfg.Secret.Namespace == "" || cfg.Secret.Name == "":
 		return nil, errors.New("no CA Secret: want namespace/name")
 	case len(cfg.Names) == 0:
-		return nil, errors.New("no serving names: want the names that the API server calls the webhook by")
+		return nil, errNoNames
 	case cfg.WebhookConfiguration == "":
-		return nil, errors.New("no name of the webhook configurations")
+		return nil, errNoConfiguration
+	case cfg.CALife < minCALife:
+		return nil, fmt.Errorf("a CA life of %v is too short: want %v at least", cfg.CALife, minCALife)
+	case cfg.TrustDelay < soon || cfg.TrustDelay > maxTrustDelay:
+		return nil, fmt.Errorf("a trust delay of %v: want %v to %v", cfg.TrustDelay, soon, maxTrustDelay)
 	}
-	return &Self{cfg: cfg, client: client, now: time.Now}, nil
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Offset == nil {
+		cfg.Offset = func() time.Duration { return 0 }
+	}
+	m := newMetrics(cfg.Registry)
+	m.rotations.WithLabelValues(certificateCA) // zero, not missing
+	return &Self{cfg: cfg, client: api, metrics: m}, nil
 }
+
+// now is the API server's time.
+func (s *Self) now() time.Time { return s.cfg.Clock.Now().Add(s.cfg.Offset()) }
 
 // GetCertificate is for tls.Config.
 func (s *Self) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -71,132 +139,47 @@ func (s *Self) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return nil, errors.New("there is no serving certificate yet")
 }
 
-// Ready returns nil once the webhook configurations hold our CA.
-func (s *Self) Ready(*http.Request) error {
-	if !s.trusted.Load() {
-		return errors.New("the webhook configurations do not hold the CA yet")
+// Ready returns nil if the webhook configurations held the CA of the serving
+// certificate when they were last read, and as long as that lives.
+func (s *Self) Ready(*http.Request) error { return readiness(s.serving.Load(), &s.trusted, s.now()) }
+
+func readiness(serving *tls.Certificate, trusted *atomic.Bool, now time.Time) error {
+	switch {
+	case serving == nil || !trusted.Load():
+		return errors.New("the webhook configurations do not hold the CA of the serving certificate")
+	case expired(serving.Leaf, now):
+		return errors.New("the serving certificate has expired")
 	}
 	return nil
 }
 
-// Start keeps certificate and webhook configurations in order until ctx ends.
+// Start keeps CA, serving certificate and webhook configurations in order until
+// ctx ends.
 func (s *Self) Start(ctx context.Context) error {
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		if err := s.ensure(ctx); err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).Error(err, "Serving certificate not in order; will try again")
-		}
-	}, checkInterval)
+	keep(ctx, s.interval(), s.metrics, s.look)
 	return nil
 }
 
-func (s *Self) ensure(ctx context.Context) error {
-	ca, err := s.authority(ctx)
-	if err != nil {
-		return err
-	}
-	if !servedBy(s.serving.Load(), ca, s.now()) {
-		leaf, err := ca.leaf(s.cfg.Names, s.now())
-		if err != nil {
-			return err
-		}
-		s.serving.Store(leaf)
-	}
-	if err := s.inject(ctx, ca.certPEM); err != nil {
-		return err
-	}
-	s.trusted.Store(true)
-	return nil
-}
+func (s *Self) interval() time.Duration { return min(checkInterval, s.cfg.TrustDelay/looksPerDelay) }
 
-// servedBy reports whether the leaf is one of this CA with a third of its life
-// left.
-func servedBy(leaf *tls.Certificate, ca *authority, now time.Time) bool {
-	return leaf != nil && leaf.Leaf.CheckSignatureFrom(ca.certificate) == nil &&
-		leaf.Leaf.NotAfter.Sub(now) > leafLife/3
-}
-
-// authority reads the CA from its Secret, or makes one. Of several replicas
-// that make one at once, the API server lets one win, and all read that one.
-func (s *Self) authority(ctx context.Context) (*authority, error) {
-	secrets := s.client.CoreV1().Secrets(s.cfg.Secret.Namespace)
-	secret, err := secrets.Get(ctx, s.cfg.Secret.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		var ca *authority
-		if ca, err = newAuthority(s.now()); err != nil {
-			return nil, err
+// keep looks at intervals until ctx ends, and soon again after it has written, or
+// another replica was first.
+func keep(ctx context.Context, interval time.Duration, m *metrics, look func(context.Context) (wrote bool, err error)) {
+	logger := klog.FromContext(ctx)
+	for ctx.Err() == nil {
+		pause := interval
+		wrote, err := look(ctx)
+		conflict := apierrors.IsConflict(err)
+		if wrote || conflict {
+			pause = min(soon, interval)
 		}
-		certPEM, keyPEM, encodeErr := ca.encode()
-		if encodeErr != nil {
-			return nil, encodeErr
+		if err != nil && !conflict && ctx.Err() == nil {
+			m.errors.Inc()
+			logger.Error(err, "Serving certificate not in order; will try again")
 		}
-		secret, err = secrets.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: s.cfg.Secret.Name, Namespace: s.cfg.Secret.Namespace},
-			Type:       corev1.SecretTypeTLS,
-			Data:       map[string][]byte{corev1.TLSCertKey: certPEM, corev1.TLSPrivateKeyKey: keyPEM},
-		}, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			secret, err = secrets.Get(ctx, s.cfg.Secret.Name, metav1.GetOptions{})
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("CA Secret %s: %w", s.cfg.Secret, err)
-	}
-	ca, err := parseAuthority(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
-	if err != nil {
-		return nil, fmt.Errorf("CA Secret %s: %w; delete it to have a new one made", s.cfg.Secret, err)
-	}
-	return ca, nil
-}
-
-// inject makes every webhook of both configurations trust the CA.
-func (s *Self) inject(ctx context.Context, caBundle []byte) error {
-	registration, name := s.client.AdmissionregistrationV1(), s.cfg.WebhookConfiguration
-	mutating := func(c *admissionv1.MutatingWebhookConfiguration) (clients []*admissionv1.WebhookClientConfig) {
-		for i := range c.Webhooks {
-			clients = append(clients, &c.Webhooks[i].ClientConfig)
-		}
-		return clients
-	}
-	validating := func(c *admissionv1.ValidatingWebhookConfiguration) (clients []*admissionv1.WebhookClientConfig) {
-		for i := range c.Webhooks {
-			clients = append(clients, &c.Webhooks[i].ClientConfig)
-		}
-		return clients
-	}
-	if err := trust(ctx, registration.MutatingWebhookConfigurations(), name, mutating, caBundle); err != nil {
-		return fmt.Errorf("mutating webhook configuration %s: %w", name, err)
-	}
-	if err := trust(ctx, registration.ValidatingWebhookConfigurations(), name, validating, caBundle); err != nil {
-		return fmt.Errorf("validating webhook configuration %s: %w", name, err)
-	}
-	return nil
-}
-
-// configurations are webhook configurations of one of the two kinds.
-type configurations[T any] interface {
-	Get(ctx context.Context, name string, options metav1.GetOptions) (*T, error)
-	Update(ctx context.Context, configuration *T, options metav1.UpdateOptions) (*T, error)
-}
-
-// trust writes the CA bundle where a webhook of the configuration lacks it.
-func trust[T any](ctx context.Context, api configurations[T], name string,
-	clients func(*T) []*admissionv1.WebhookClientConfig, caBundle []byte,
-) error {
-	//nolint:wrapcheck // the caller says what was attempted
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		configuration, err := api.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		changed := false
-		for _, c := range clients(configuration) {
-			if !bytes.Equal(c.CABundle, caBundle) {
-				c.CABundle, changed = caBundle, true
-			}
-		}
-		if changed {
-			_, err = api.Update(ctx, configuration, metav1.UpdateOptions{})
-		}
-		return err
-	})
 }

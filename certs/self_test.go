@@ -1,158 +1,186 @@
 package certs
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
-
-	"github.com/bulkhead-dev/bulkhead/tenancy"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func replica(t *testing.T, client kubernetes.Interface) *Self {
-	t.Helper()
-	s, err := NewSelf(client, SelfConfig{
-		Secret: tenancy.SecretRef{Namespace: "system", Name: "ca"}, WebhookConfiguration: "bulkhead",
-		Names: []string{"webhook.system.svc", "127.0.0.1"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func configured() *fake.Clientset {
-	return fake.NewClientset(
-		&admissionv1.MutatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "bulkhead"},
-			Webhooks:   []admissionv1.MutatingWebhook{{Name: "a.b.c"}, {Name: "d.b.c"}},
-		},
-		&admissionv1.ValidatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "bulkhead"}, Webhooks: []admissionv1.ValidatingWebhook{{Name: "a.b.c"}},
-		})
-}
-
-// trusts reports whether a client that trusts the bundle accepts what s serves.
-func trusts(t *testing.T, bundle []byte, s *Self, name string, now time.Time) error {
-	t.Helper()
-	served, err := s.GetCertificate(&tls.ClientHelloInfo{})
-	if err != nil {
-		return err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(bundle) {
-		t.Fatal("the bundle is not PEM")
-	}
-	_, err = served.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now})
-	return err
-}
-
-func bundles(t *testing.T, client kubernetes.Interface) (all [][]byte) {
-	t.Helper()
-	registration := client.AdmissionregistrationV1()
-	m, err := registration.MutatingWebhookConfigurations().Get(t.Context(), "bulkhead", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := registration.ValidatingWebhookConfigurations().Get(t.Context(), "bulkhead", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range m.Webhooks {
-		all = append(all, w.ClientConfig.CABundle)
-	}
-	for _, w := range v.Webhooks {
-		all = append(all, w.ClientConfig.CABundle)
-	}
-	return all
-}
-
 func TestReplicasThatStartTogetherShareOneCA(t *testing.T) {
-	client := configured()
-	replicas := []*Self{replica(t, client), replica(t, client), replica(t, client)}
+	w := newWorld(t)
+	var replicas []*Self
 	var group sync.WaitGroup
-	for _, s := range replicas {
+	for range 3 {
+		s, _ := w.replica()
+		replicas = append(replicas, s)
 		group.Go(func() {
-			if err := s.ensure(context.Background()); err != nil {
-				t.Error(err)
+			for s.Ready(nil) != nil && t.Context().Err() == nil {
+				if _, err := s.look(t.Context()); err != nil && !apierrors.IsConflict(err) {
+					t.Error(err)
+				}
 			}
 		})
 	}
 	group.Wait()
-	for _, bundle := range bundles(t, client) {
-		for _, s := range replicas {
-			for _, name := range []string{"webhook.system.svc", "127.0.0.1"} {
-				if err := trusts(t, bundle, s, name, time.Now()); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-			}
-			if err := s.Ready(nil); err != nil {
-				t.Errorf("not ready: %v", err)
-			}
+	for _, s := range replicas {
+		if err := w.trusts(s); err != nil {
+			t.Error(err)
 		}
+	}
+	if st := w.state(); st.next != nil || len(st.previous) != 0 {
+		t.Errorf("more than one CA: %d previous", len(st.previous))
 	}
 }
 
-func TestTheServingCertificateIsReplacedInTime(t *testing.T) {
-	client := configured()
-	s := replica(t, client)
-	now := time.Now()
-	s.now = func() time.Time { return now }
-	if err := s.ensure(t.Context()); err != nil {
-		t.Fatal(err)
+func TestReadyOnlyAfterTheConfigurationsWereReadBack(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.replica()
+	if wrote, err := s.look(t.Context()); err != nil || !wrote {
+		t.Fatal(wrote, err)
 	}
-	first := s.serving.Load()
-	now = now.Add(leafLife / 2)
-	if err := s.ensure(t.Context()); err != nil {
-		t.Fatal(err)
+	if s.Ready(nil) == nil {
+		t.Error("ready by what it has only written")
 	}
-	if s.serving.Load() != first {
-		t.Error("replaced after half its life")
+	if wrote, err := s.look(t.Context()); err != nil || wrote {
+		t.Fatal(wrote, err)
 	}
-	now = now.Add(leafLife / 4)
-	if err := s.ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if s.serving.Load() == first {
-		t.Error("not replaced after three quarters of its life")
-	}
-	if err := trusts(t, bundles(t, client)[0], s, "127.0.0.1", now); err != nil {
+	if err := s.Ready(nil); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestNotReadyWithoutWebhookConfigurations(t *testing.T) {
-	s := replica(t, fake.NewClientset())
-	if err := s.ensure(t.Context()); err == nil {
-		t.Error("no error")
+	w := newWorld(t)
+	if err := w.api.DeleteAllOf(t.Context(), &admissionv1.ValidatingWebhookConfiguration{}); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := w.replica()
+	for range 3 {
+		if _, err := s.look(t.Context()); err == nil {
+			t.Error("no error")
+		}
 	}
 	if s.Ready(nil) == nil {
 		t.Error("ready although nothing trusts it")
 	}
 }
 
-func TestABrokenCASecretIsNamedAndNotOverwritten(t *testing.T) {
-	client := configured()
-	broken := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "ca"},
-		Data:       map[string][]byte{corev1.TLSCertKey: []byte("x"), corev1.TLSPrivateKeyKey: []byte("y")},
+func TestEmptiedBundlesAreFilledAtTheNextLook(t *testing.T) {
+	w := newWorld(t)
+	s, _ := w.replica()
+	w.look(s)
+	want := w.bundles()
+	w.setBundles(nil)
+	if wrote, err := s.look(t.Context()); err != nil || !wrote {
+		t.Fatal(wrote, err)
 	}
-	if err := client.Tracker().Add(broken); err != nil {
-		t.Fatal(err)
+	if s.Ready(nil) == nil {
+		t.Error("ready although the configurations that were read hold no CA")
 	}
-	if err := replica(t, client).ensure(t.Context()); err == nil {
-		t.Error("no error")
+	w.look(s)
+	if err := s.Ready(nil); err != nil {
+		t.Error(err)
 	}
-	secret, err := client.CoreV1().Secrets("system").Get(t.Context(), "ca", metav1.GetOptions{})
-	if err != nil || string(secret.Data[corev1.TLSCertKey]) != "x" {
-		t.Errorf("the Secret was changed: %v", err)
+	if err := w.trusts(s); err != nil || len(want) != len(w.bundles()) {
+		t.Error(err)
+	}
+}
+
+func TestAReplicaThatIsCutOffServesOn(t *testing.T) {
+	for name, cut := range map[string]func(string, client.Object) error{
+		"from everything": func(string, client.Object) error { return errCut },
+		"from the Secret": func(_ string, o client.Object) error {
+			if _, secret := o.(*corev1.Secret); secret {
+				return errCut
+			}
+			return nil
+		},
+		"from the configurations": func(_ string, o client.Object) error {
+			if _, secret := o.(*corev1.Secret); !secret {
+				return errCut
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a, _ := w.replica()
+			b, l := w.replica()
+			w.look(a, b)
+			l.set(cut)
+			w.request(RotateCA, "x")
+			for range 2 * int(leafLife/time.Hour) {
+				w.clock.Step(time.Hour)
+				// a sees both, at looks close enough to count.
+				for range 2 * looksPerDelay {
+					w.look(a)
+					w.clock.Step(testDelay / looksPerDelay)
+				}
+				if _, err := b.look(t.Context()); err == nil {
+					t.Fatal("no error")
+				}
+				if err := b.Ready(nil); err != nil {
+					t.Fatal(err)
+				}
+				if all, _ := w.inBundles(b.issuer.certificate); !all {
+					break // its time was up
+				}
+				if err := w.trusts(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.set(nil)
+			w.look(b)
+			if err := w.trusts(b); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Without a rotation a replica serves for as long as its CA lives, whatever has
+// become of the Secret.
+func TestAReplicaThatCannotReadTheSecretRenewsItsCertificate(t *testing.T) {
+	w := newWorld(t)
+	s, l := w.replica()
+	w.look(s)
+	l.set(func(string, client.Object) error { return errCut })
+	for range 10 {
+		w.clock.Step(leafLife * 2 / 3)
+		if _, err := s.look(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		if err := w.trusts(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBadConfigurationsAreRefused(t *testing.T) {
+	good := func() SelfConfig {
+		w := newWorld(t)
+		s, _ := w.replica()
+		return s.cfg
+	}
+	for name, spoil := range map[string]func(*SelfConfig){
+		"no Secret":         func(c *SelfConfig) { c.Secret.Name = "" },
+		"no names":          func(c *SelfConfig) { c.Names = nil },
+		"no configurations": func(c *SelfConfig) { c.WebhookConfiguration = "" },
+		"a short CA life":   func(c *SelfConfig) { c.CALife = leafLife },
+		"no delay":          func(c *SelfConfig) { c.TrustDelay = 0 },
+		"a long delay":      func(c *SelfConfig) { c.TrustDelay = leafLife },
+	} {
+		cfg := good()
+		spoil(&cfg)
+		cfg.Registry = prometheus.NewRegistry()
+		if _, err := NewSelf(nil, cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }

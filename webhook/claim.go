@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -46,8 +45,7 @@ func injectClaim(_ context.Context, l *lookup, r *claimReview) (patch, error) {
 	if !r.enters {
 		// A later update is not the place to overwrite: rule A5 refuses a change,
 		// and what the update leaves out is put back.
-		entries = absentPairs(r.object.Annotations, pairs)
-		maps.Copy(entries, carriedOver(r.old.Annotations, r.object.Annotations, pairs))
+		entries = completed(r.old.Annotations, r.object.Annotations, pairs)
 	}
 	var p patch
 	p.setEntries("/metadata/annotations", r.object.Annotations, entries)

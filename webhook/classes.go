@@ -27,26 +27,29 @@ import (
 
 // An expression of the API server cannot look a class up, so it is told: the
 // webhook keeps one match condition that names the classes of other drivers, in
-// its own configurations and in the policies of the first layer. A class that is
-// not named counts as ours, so a new class, a list that is late and one that is
-// lost are all safe; and while no webhook runs, claims of the classes that were
-// known go on as if there were no Bulkhead.
+// its own configurations and in the policy that injects. A class that is not
+// named counts as ours, so a new class, a list that is late and one that is lost
+// are all safe; and while no webhook runs, claims of the classes that were known
+// go on as if there were no Bulkhead. The policies that refuse have the contrary,
+// the classes of ours: what they do not know yet the webhook judges, who looks.
 //
-// The name must have left the list before a class of ours can take it; rule C7
-// sees to that.
+// The name must have left the first list before a class of ours can take it;
+// rule C7 sees to that.
 
 const (
-	// classCondition is the match condition. It is ours alone: the chart renders
-	// none of that name, so an upgrade leaves it as it is.
+	// classCondition is the match condition, and knownCondition that of the
+	// policies that refuse. They are ours alone: the chart renders none of those
+	// names, so an upgrade leaves them as they are.
 	classCondition = "class-may-be-ours"
+	knownCondition = "class-is-ours"
 	// classListInterval is how often the list is compared, besides when a class
 	// comes or goes: whoever else writes these objects may have dropped it.
 	classListInterval = 10 * time.Second
 	// classListRetry is how soon a failure is tried again.
 	classListRetry = time.Second
-	// classListLimit bounds the size of the objects that hold the list. Classes
-	// beyond it are asked about, as if they were ours.
-	classListLimit = 1000
+	// classListLimit bounds the list, in bytes: an expression may have 100,000
+	// characters. Classes beyond it are asked about, as if nobody knew them.
+	classListLimit = 90_000
 	// classListManager owns the condition, and nothing else (server-side apply).
 	classListManager = "bulkhead-classes"
 )
@@ -80,16 +83,18 @@ type holder struct {
 	// webhook is the one of a webhook configuration that is for claims, empty for
 	// a policy.
 	webhook string
+	// condition is its name.
+	condition string
 }
 
 // holders are all that the chart may have installed.
 func (c *classList) holders() []holder {
 	return []holder{
-		{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations", c.name, "persistentvolumeclaims.mutate.bulkhead.dev"},
-		{"ValidatingWebhookConfiguration", "validatingwebhookconfigurations", c.name, "persistentvolumeclaims.validate.bulkhead.dev"},
-		{"MutatingAdmissionPolicy", "mutatingadmissionpolicies", c.name + "-claims", ""},
-		{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", c.name + "-claims", ""},
-		{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", c.name + "-claims-warn", ""},
+		{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations", c.name, "persistentvolumeclaims.mutate.bulkhead.dev", classCondition},
+		{"ValidatingWebhookConfiguration", "validatingwebhookconfigurations", c.name, "persistentvolumeclaims.validate.bulkhead.dev", classCondition},
+		{"MutatingAdmissionPolicy", "mutatingadmissionpolicies", c.name + "-claims", "", classCondition},
+		{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", c.name + "-claims", "", knownCondition},
+		{"ValidatingAdmissionPolicy", "validatingadmissionpolicies", c.name + "-claims-warn", "", knownCondition},
 	}
 }
 
@@ -138,41 +143,53 @@ func (c *classList) ensure(ctx context.Context) error {
 	if err := c.classes.List(ctx, &all); err != nil {
 		return fmt.Errorf("list classes: %w", err)
 	}
-	var theirs []string
+	var ours, theirs []string
 	for i := range all.Items {
-		p := all.Items[i].Provisioner
+		class := &all.Items[i]
+		switch {
+		case c.drivers.Owns(class.Provisioner):
+			ours = append(ours, class.Name)
 		// Under a name that Bulkhead was not told of the driver is not another one.
-		if !c.drivers.Owns(p) && !c.drivers.Unguarded(p) {
-			theirs = append(theirs, all.Items[i].Name)
+		case !c.drivers.Unguarded(class.Provisioner):
+			theirs = append(theirs, class.Name)
 		}
 	}
-	want := mayBeOurs(theirs)
+	want := map[string]string{classCondition: "!" + classIn(theirs), knownCondition: classIn(ours)}
 	var problems []error
 	for _, h := range c.holders() {
 		have, there, err := c.read(ctx, h)
-		if err == nil && there && have != want {
-			err = c.write(ctx, h, want)
+		if err == nil && there && have != want[h.condition] {
+			err = c.write(ctx, h, want[h.condition])
 		}
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }
 
-// mayBeOurs is the condition, given the classes that are not.
-func mayBeOurs(theirs []string) string {
-	slices.Sort(theirs)
-	theirs = theirs[:min(len(theirs), classListLimit)]
-	quoted := make([]string, len(theirs))
-	for i, name := range theirs {
-		quoted[i] = strconv.Quote(name)
+// classIn is the expression that a claim's class is one of those.
+func classIn(names []string) string {
+	slices.Sort(names)
+	var list strings.Builder
+	for i, name := range names {
+		entry := strconv.Quote(name)
+		if i > 0 {
+			entry = ", " + entry
+		}
+		if list.Len()+len(entry) > classListLimit {
+			break
+		}
+		list.WriteString(entry)
 	}
-	return "!(" + classNameExpression("object") + " in [" + strings.Join(quoted, ", ") + "])"
+	return "(" + classNameExpression("object") + " in [" + list.String() + "])"
 }
 
 // holds reports whether any condition in force names the class as another
 // driver's. It asks the API server, as a cache may be late.
 func (c *classList) holds(ctx context.Context, class string) (bool, error) {
 	for _, h := range c.holders() {
+		if h.condition != classCondition {
+			continue
+		}
 		expression, _, err := c.read(ctx, h)
 		if err != nil {
 			return false, err
@@ -211,7 +228,7 @@ func (c *classList) read(ctx context.Context, h holder) (expression string, ther
 	if err != nil {
 		return "", false, fmt.Errorf("read %s %s: %w", h.kind, h.name, err)
 	}
-	expression, _, err = unstructured.NestedString(named(conditions, classCondition), "expression")
+	expression, _, err = unstructured.NestedString(named(conditions, h.condition), "expression")
 	if err != nil {
 		return "", false, fmt.Errorf("read %s %s: %w", h.kind, h.name, err)
 	}
@@ -229,7 +246,7 @@ func named(list []any, name string) map[string]any {
 }
 
 func (c *classList) write(ctx context.Context, h holder, expression string) error {
-	conditions := []any{map[string]any{"name": classCondition, "expression": expression}}
+	conditions := []any{map[string]any{"name": h.condition, "expression": expression}}
 	object := map[string]any{
 		"apiVersion": registration.String(), "kind": h.kind, "metadata": map[string]any{"name": h.name},
 	}

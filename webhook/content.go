@@ -41,8 +41,9 @@ type contentReview struct {
 	refField string
 	// entering are the handles that this request brings.
 	entering []enteringHandle
-	// provisioned is whether the handle is known to be the tenant's.
-	provisioned func(context.Context) (bool, error)
+	// snapshotted is whether the content is what the snapshot controller makes for
+	// a claim of the tenant, so that its volumeHandle is known to be the tenant's.
+	snapshotted func(context.Context) (bool, error)
 	// pairs are the annotations that belong there.
 	pairs []tenancy.Pair
 	user  string
@@ -82,15 +83,17 @@ func reviewContent(_ context.Context, l *lookup, r *review[snapshotv1.VolumeSnap
 	}
 	c := newContentReview(l, r.user.Username, *state(r.object), oldOf(r, state))
 	c.refField, c.pairs = "spec.volumeSnapshotRef", l.layout.ContentAnnotations(c.ref.Namespace)
-	c.provisioned = func(ctx context.Context) (bool, error) { return l.snapshotted(ctx, r.object) }
+	c.snapshotted = func(ctx context.Context) (bool, error) { return l.snapshotted(ctx, r.object) }
 	return c, nil
 }
+
+const volumeHandleField = "spec.source.volumeHandle"
 
 // handlesOf are the handles of a content: where it comes from, and what the
 // driver made of it, from which claims are restored.
 func handlesOf(content *snapshotv1.VolumeSnapshotContent) []enteringHandle {
 	handles := []enteringHandle{
-		{"spec.source.volumeHandle", valueOf(content.Spec.Source.VolumeHandle)},
+		{volumeHandleField, valueOf(content.Spec.Source.VolumeHandle)},
 		{"spec.source.snapshotHandle", valueOf(content.Spec.Source.SnapshotHandle)},
 	}
 	if content.Status != nil {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"testing"
 
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -165,6 +166,9 @@ func TestE3_WhoMovesANamespaceIntoATenant(t *testing.T) {
 		"E3 is taken from a tenant of others":       {namespace("x", "c"), namespace("x", "d"), "admin-of-c", nil, "BH-E3"},
 		"E3 moves with a volume, even by an admin":  {namespace("a", "c"), namespace("a", ""), "admin", []client.Object{keptVolume("v", "a", "claim", nil)}, "BH-E3"},
 		"E3 moves with a claim that waits for one":  {namespace("a", "c"), namespace("a", ""), "admin", []client.Object{claim(nil)}, "BH-E3"},
+		"has snapshots of another driver":           {namespace("a", "c"), namespace("a", ""), "admin", []client.Object{content("a", nil, func(c *snapshotv1.VolumeSnapshotContent) { c.Spec.Driver = "ebs.csi.aws.com" })}, ""},
+		"snapshots of others do not matter":         {namespace("x", "c"), namespace("x", ""), "admin", []client.Object{content("a", nil, nil)}, ""},
+		"E3 moves with a snapshot that is left":     {namespace("a", "c"), namespace("a", ""), "admin", []client.Object{content("a", nil, nil)}, "BH-E3"},
 		"E3 moves with a volume that was left over": {namespace("a", ""), namespace("a", "c"), "admin", []client.Object{keptVolume("v", "a", "gone", nil)}, "BH-E3"},
 	} {
 		t.Run(name, func(t *testing.T) {

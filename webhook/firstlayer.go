@@ -25,8 +25,6 @@ type firstLayer struct {
 	SourceKinds []string `json:"sourceKinds"`
 	// Placeholder stands for the namespace in the name of a token Secret.
 	Placeholder string `json:"placeholder"`
-	// ClassCondition is the name of the match condition that the webhook keeps (classes.go).
-	ClassCondition string `json:"classCondition"`
 	// ClassName is the class of a claim, an expression.
 	ClassName string `json:"className"`
 	Assign    struct {
@@ -96,7 +94,7 @@ func FirstLayer() ([]byte, error) {
 			"unassignable":  reply(ruleE3.id, unassignable),
 		},
 		KnownDrivers: tenancy.KnownNames(), SourceKinds: slices.Clone(guardedKinds),
-		Placeholder: tenancy.Placeholder, ClassCondition: classCondition, ClassName: classNameExpression("object"),
+		Placeholder: tenancy.Placeholder, ClassName: classNameExpression("object"),
 	}
 	for _, reference := range secretReferences(&corev1.CSIPersistentVolumeSource{}) {
 		data.Keys.VolumeSecretReferences = append(data.Keys.VolumeSecretReferences, reference.name)

@@ -55,8 +55,8 @@ func seeds() [][]byte {
 		[]byte(`{"metadata":null,"spec":null}`), []byte(`{}`), []byte(`null`), []byte(`[]`), []byte(`{"metadata":{"annotations":{"":""}}}`))
 }
 
-// Whatever an object holds, the webhook does not panic, and what it admits
-// holds to every rule: injecting again changes nothing, judging again admits it
+// Whatever an object holds, the webhook does not panic or take long, and what it
+// admits holds to every rule: injecting again changes nothing, judging again admits it
 // again, and so does an update that changes nothing.
 func FuzzObjects(f *testing.F) {
 	for _, seed := range seeds() {
@@ -80,7 +80,11 @@ func FuzzObjects(f *testing.F) {
 		if update {
 			req.Operation, req.OldObject.Raw = admissionv1.Update, old
 		}
-		injected, admitted := admit(t, l, req)
+		var injected []byte
+		var admitted bool
+		if took := quickest(func() { injected, admitted = admit(t, l, req) }); took > bound {
+			t.Errorf("%s: took %v", k, took)
+		}
 		if !admitted {
 			return
 		}
@@ -142,16 +146,24 @@ func FuzzBytes(f *testing.F) {
 		}
 		for _, step := range []admission.HandlerFunc{g.mutate, g.validate} {
 			handler := &admission.Webhook{Handler: step, RecoverPanic: &panics}
-			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
-			req.Header.Set("Content-Type", "application/json")
-			recorder := httptest.NewRecorder()
-			handler.ServeHTTP(recorder, req)
-			var answer admissionv1.AdmissionReview
-			if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || answer.Response == nil {
-				t.Errorf("answered %q, %v", recorder.Body, err)
+			if took := quickest(func() { answerOf(t, handler, body) }); took > bound {
+				t.Errorf("took %v", took)
 			}
 		}
 	})
+}
+
+// answerOf fails unless the handler answers with an AdmissionReview.
+func answerOf(t *testing.T, handler http.Handler, body []byte) {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, req)
+	var answer admissionv1.AdmissionReview
+	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || answer.Response == nil {
+		t.Errorf("answered %q, %v", recorder.Body, err)
+	}
 }
 
 // A newer API server knows fields that we do not: a patch touches only what it

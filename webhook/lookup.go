@@ -73,14 +73,19 @@ func read(ctx context.Context, reader client.Reader, key types.NamespacedName, o
 		return false, nil // nothing can have that name, whatever a tenant wrote
 	}
 	err = reader.Get(ctx, key, object)
-	notCached := (*cache.ErrResourceNotCached)(nil)
 	switch {
-	case apierrors.IsNotFound(err), meta.IsNoMatchError(err), errors.As(err, &notCached):
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err), notCached(err):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("look up %T %s: %w", object, key.Name, err)
 	}
 	return true, nil
+}
+
+// notCached reports whether the cache said that it does not hold the kind (yet).
+func notCached(err error) bool {
+	no := (*cache.ErrResourceNotCached)(nil)
+	return errors.As(err, &no)
 }
 
 // tenant finds the tenant of a namespace; found is false if there is no such

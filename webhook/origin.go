@@ -50,11 +50,18 @@ func keysOf(pairs []tenancy.Pair) []string { return slices.Sorted(maps.Keys(allP
 // changedReferences judges an update of the annotations that name the Secret of
 // a later call and the tenant. The sidecar alone moves them, to the retired
 // token of a namespace that is gone; putting in what belongs there is no harm.
-func (l *lookup) changedReferences(ctx context.Context, current, old map[string]string, pairs []tenancy.Pair, namespace string) ([]Denial, error) {
+// owned asks the storage cluster whether the object is of the namespace's tenant.
+func (l *lookup) changedReferences(
+	ctx context.Context, current, old map[string]string, pairs []tenancy.Pair, namespace string, owned func(context.Context) (bool, error),
+) ([]Denial, error) {
 	want := allPairs(pairs)
 	if _, said := tenancy.OriginOf(old); !said && slices.ContainsFunc(originKeys(), func(key string) bool { return changed(current, old, key) }) {
-		// An object from before the install may be told whose it is.
+		// An object from before the install may be told whose it is, if it is: the
+		// namespace may have been made again since.
 		tenant, found, err := l.tenantNow(ctx, namespace)
+		if err == nil && found {
+			found, err = owned(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func content(namespace string, annotations map[string]string, change func(*snaps
 
 func originOf(namespace, label string) map[string]string {
 	return map[string]string{
-		tenancy.OriginNamespace: namespace, tenancy.OriginUID: string(testUID) + namespace, tenancy.TenantLabel: label,
+		tenancy.OriginNamespace: namespace, tenancy.OriginUID: string(uidOf(namespace)), tenancy.TenantLabel: label,
 	}
 }
 

@@ -90,6 +90,16 @@ func absentPairs(current map[string]string, pairs []tenancy.Pair) map[string]str
 	return entries
 }
 
+// completed are the entries that an update of old to current lacks: what it leaves
+// out of old's, and the pairs that neither has.
+func completed(old, current map[string]string, pairs []tenancy.Pair) map[string]string {
+	entries := carriedOver(old, current, pairs)
+	with := maps.Clone(entries)
+	maps.Copy(with, current)
+	maps.Copy(entries, absentPairs(with, pairs))
+	return entries
+}
+
 // allPairs are the entries of all pairs.
 func allPairs(pairs []tenancy.Pair) map[string]string {
 	entries := map[string]string{}

@@ -148,6 +148,9 @@ func (e *objectError) Unwrap() error { return e.err }
 // controllers do: a second spelling of a field must not hide the first.
 func decode[T any](req admission.Request) (*review[T], error) {
 	r := &review[T]{namespace: req.Namespace, name: req.Name, user: req.UserInfo, object: new(T)}
+	if req.Kind.Group == "" && req.Kind.Kind == "Namespace" {
+		r.namespace = "" // the API server says its own name; it does not lie in itself
+	}
 	if err := json.Unmarshal(req.Object.Raw, r.object); err != nil {
 		return nil, &objectError{fmt.Errorf("decode %s: %w", req.Kind.Kind, err)}
 	}

@@ -27,12 +27,16 @@ func judgeContent(ctx context.Context, l *lookup, r *contentReview) ([]Denial, e
 	if len(r.entering) == 0 || (r.was != nil && l.provisioners[r.user]) {
 		return denials, nil // the driver's own sidecar tells what the driver made
 	}
-	if known, err := r.provisioned(ctx); err != nil || known {
+	known, err := r.snapshotted(ctx)
+	if err != nil {
 		return denials, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout) // for all handles of a group together
 	defer cancel()
 	for _, h := range r.entering {
+		if known && h.field == volumeHandleField {
+			continue
+		}
 		may, err := l.mayUse(ctx, r.ref.Namespace, h.handle, storage.Read)
 		if err != nil {
 			return denials, err

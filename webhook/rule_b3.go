@@ -1,6 +1,10 @@
 package webhook
 
-import "context"
+import (
+	"context"
+
+	"github.com/bulkhead-dev/bulkhead/storage"
+)
 
 // ruleB3: a snapshot is deleted with the token of the namespace that it is for.
 // The snapshotter would use any Secret that the annotations name.
@@ -15,5 +19,15 @@ func judgeDeletion(ctx context.Context, l *lookup, r *contentReview) ([]Denial, 
 	case r.user == l.sidecar:
 		return nil, nil
 	}
-	return l.changedReferences(ctx, r.annotations, r.was.annotations, r.pairs, r.ref.Namespace)
+	return l.changedReferences(ctx, r.annotations, r.was.annotations, r.pairs, r.ref.Namespace, func(ctx context.Context) (bool, error) {
+		for _, h := range r.handles {
+			if h.handle == "" {
+				continue
+			}
+			if may, err := l.mayUse(ctx, r.ref.Namespace, h.handle, storage.Read); err != nil || !may {
+				return false, err
+			}
+		}
+		return true, nil
+	})
 }

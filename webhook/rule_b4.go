@@ -17,10 +17,14 @@ import (
 const ruleB4 = "BH-B4"
 
 var ruleB4Class = rule[*review[groupsnapshotv1.VolumeGroupSnapshotClass]]{id: ruleB4, check: func(_ context.Context, l *lookup, r *review[groupsnapshotv1.VolumeGroupSnapshotClass]) ([]Denial, error) {
-	if r.old != nil || !l.drivers.IsCSI(r.object.Driver) {
-		return nil, nil // driver and parameters are immutable
+	if !l.drivers.IsCSI(r.object.Driver) {
+		return nil, nil
 	}
-	return wrongSecrets(r.object.Parameters, nil, allPairs(l.layout.GroupSnapshotClassParameters())), nil
+	var old map[string]string
+	if r.old != nil && l.drivers.IsCSI(r.old.Driver) { // v1beta1 lets both change
+		old = parametersBefore(r.old.Parameters)
+	}
+	return wrongSecrets(r.object.Parameters, old, allPairs(l.layout.GroupSnapshotClassParameters())), nil
 }}
 
 var ruleB4Content = rule[*contentReview]{id: ruleB4, check: func(ctx context.Context, l *lookup, r *contentReview) ([]Denial, error) {

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"maps"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 )
@@ -14,9 +13,16 @@ var ruleB6 = rule[*review[snapshotv1.VolumeSnapshotClass]]{id: "BH-B6", check: f
 		return nil, nil
 	}
 	var old map[string]string
-	if r.old != nil {
-		old = map[string]string{}
-		maps.Copy(old, r.old.Parameters)
+	if r.old != nil && l.drivers.IsCSI(r.old.Driver) { // neither is immutable
+		old = parametersBefore(r.old.Parameters)
 	}
 	return wrongSecrets(r.object.Parameters, old, allPairs(l.layout.SnapshotClassParameters())), nil
 }}
+
+// parametersBefore are those before an update, never nil.
+func parametersBefore(parameters map[string]string) map[string]string {
+	if parameters == nil {
+		return map[string]string{}
+	}
+	return parameters
+}

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -27,6 +28,17 @@ var ruleC1 = rule[*review[corev1.PersistentVolume]]{id: "BH-C1", check: func(ctx
 	if err != nil || provisioned {
 		return nil, err
 	}
+	if r.object.Spec.CSI != nil {
+		for _, key := range ephemeralAttributes {
+			if is, err := strconv.ParseBool(r.object.Spec.CSI.VolumeAttributes[key]); err == nil && is {
+				return []Denial{{
+					Field:   "spec.csi.volumeAttributes[" + key + "]",
+					Message: "for an ephemeral volume the driver makes another one, by these attributes and not by the handle",
+					Mend:    "remove it, or let a claim of a StorageClass make the volume",
+				}}, nil
+			}
+		}
+	}
 	may, err := l.mayUse(ctx, claim.Namespace, handle, storage.Write)
 	if err != nil || may {
 		return nil, err
@@ -37,6 +49,10 @@ var ruleC1 = rule[*review[corev1.PersistentVolume]]{id: "BH-C1", check: func(ctx
 		Mend:    "name a volume that belongs to the claim's namespace, or let the StorageClass make one",
 	}}, nil
 }}
+
+// ephemeralAttributes are those by which the driver's node takes a volume for an
+// inline one: csi/node.go and api/spec of OpenStorage.
+var ephemeralAttributes = []string{"csi.storage.k8s.io/ephemeral", "ephemeral"}
 
 // unclaimed refuses a volume of which nobody knows whose it is.
 var unclaimed = Denial{

@@ -31,14 +31,10 @@ var ruleC4 = rule[*review[corev1.PersistentVolume]]{id: "BH-C4", check: func(ctx
 		// From before the install: the storage cluster knows whose it is.
 		handle, _ := l.handle(r.object)
 		same, err = l.mayUse(ctx, is.Namespace, handle, storage.Write)
-	case is.Namespace != was.Namespace || is.Name != was.Name || (is.UID != was.UID && was.UID != ""):
-		same, err = l.staysWith(ctx, r.old, is.Namespace)
-	case is.UID != was.UID:
-		// The binder fills in the uid of that very claim, if the volume has not
+	case is.Namespace != was.Namespace || is.Name != was.Name || is.UID != was.UID:
+		// The binder's filling in of the uid is one of these: the volume may have
 		// been left over by another namespace of the name.
-		var tenant tenancy.Tenant
-		tenant, same, err = l.tenant(ctx, is.Namespace)
-		same = same && !strange(r.old.Annotations, tenant)
+		same, err = l.staysWith(ctx, r.old, is.Namespace)
 	default:
 		same = true
 	}

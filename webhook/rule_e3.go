@@ -3,16 +3,19 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
 // ruleE3: a namespace joins or leaves a labelled tenant only by those who may
-// assign both, and never while it has volumes: they would stay with the old
-// tenant (CVE-2022-46167 and CVE-2025-55205 are namespaces that moved
+// assign both, and never while it has volumes or snapshots: they would stay with
+// the old tenant (CVE-2022-46167 and CVE-2025-55205 are namespaces that moved
 // themselves).
 var ruleE3 = rule[*review[corev1.Namespace]]{id: "BH-E3", check: func(ctx context.Context, l *lookup, r *review[corev1.Namespace]) ([]Denial, error) {
 	const field = "metadata.labels[" + tenancy.TenantLabel + "]"
@@ -41,14 +44,17 @@ var ruleE3 = rule[*review[corev1.Namespace]]{id: "BH-E3", check: func(ctx contex
 		return denials, nil
 	}
 	holds, err := l.holdsVolumes(ctx, r.object.Name)
+	if err == nil && !holds {
+		holds, err = l.holdsSnapshots(ctx, r.object.Name)
+	}
 	if err != nil {
 		return denials, err
 	}
 	if holds {
 		denials = append(denials, Denial{
 			Field:   field,
-			Message: "the namespace has volumes, and they would stay with the tenant that it leaves",
-			Mend:    "make another namespace in that tenant, or delete the claims and their volumes first",
+			Message: "the namespace has volumes or snapshots, and they would stay with the tenant that it leaves",
+			Mend:    "make another namespace in that tenant, or delete the claims and snapshots and what they hold first",
 		})
 	}
 	return denials, nil
@@ -87,4 +93,20 @@ func (l *lookup) holdsVolumes(ctx context.Context, namespace string) (bool, erro
 		}
 	}
 	return false, nil
+}
+
+// holdsSnapshots reports whether a snapshot by one of our drivers is for the
+// namespace. One that was asked for and is not taken is of a claim, which counts.
+func (l *lookup) holdsSnapshots(ctx context.Context, namespace string) (bool, error) {
+	var contents snapshotv1.VolumeSnapshotContentList
+	err := l.cached.List(ctx, &contents)
+	if notCached(err) {
+		err = l.live.List(ctx, &contents)
+	}
+	if err != nil && !meta.IsNoMatchError(err) { // not served: there are none
+		return false, fmt.Errorf("look for snapshots of a namespace: %w", err)
+	}
+	return slices.ContainsFunc(contents.Items, func(c snapshotv1.VolumeSnapshotContent) bool {
+		return l.drivers.IsCSI(c.Spec.Driver) && c.Spec.VolumeSnapshotRef.Namespace == namespace
+	}), nil
 }

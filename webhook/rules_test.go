@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	groupsnapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumegroupsnapshot/v1"
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -63,7 +64,7 @@ func (fakeGatekeeper) mayAssign(_ context.Context, user authenticationv1.UserInf
 func world(t *testing.T, more ...client.Object) *lookup {
 	t.Helper()
 	namespace := func(name string, labels map[string]string) client.Object {
-		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: testUID + types.UID(name), Labels: labels}}
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uidOf(name), Labels: labels}}
 	}
 	labelled := map[string]string{tenancy.TenantLabel: "c"}
 	objects := append([]client.Object{
@@ -93,6 +94,11 @@ func world(t *testing.T, more ...client.Object) *lookup {
 		judge:  fakeJudge{mayUse: map[string]string{"vol-a": "a"}},
 		listed: func(_ context.Context, class string) (bool, error) { return class == "listed", nil },
 	}
+}
+
+// uidOf is the uid of the namespace of that name.
+func uidOf(namespace string) types.UID {
+	return types.UID(uuid.NewSHA1(uuid.NameSpaceDNS, []byte(namespace)).String())
 }
 
 func request(t *testing.T, object, old client.Object, user string) admission.Request {

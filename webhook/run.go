@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -83,9 +84,12 @@ type Config struct {
 	ClientCAFile string
 	// Certificate serves TLS.
 	Certificate Certificate
+	// ShutdownDelay is how long it serves on once it has been told to end: as long
+	// as API servers need to learn that.
+	ShutdownDelay time.Duration
 }
 
-// Run serves until ctx ends. It fails at once on a bad configuration.
+// Run serves until ctx ends, and for the delay after. It fails at once on a bad configuration.
 func Run(ctx context.Context, cfg Config) error {
 	host, port, err := splitAddress(cfg.Address)
 	if err != nil {
@@ -187,9 +191,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	mgr.GetWebhookServer() // the manager runs it only once somebody has asked for it
 	g := &gate{lookup: l, metrics: metrics}
-	server.Register(MutatePath, finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.mutate)}))
-	server.Register(ValidatePath, finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.validate)}))
-	if err := mgr.Start(ctx); err != nil {
+	var d drain
+	server.Register(MutatePath, d.handler(finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.mutate)})))
+	server.Register(ValidatePath, d.handler(finishing(&admission.Webhook{Handler: admission.HandlerFunc(g.validate)})))
+	if err := mgr.Start(d.start(ctx, cfg.ShutdownDelay)); err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"maps"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 )
@@ -20,17 +19,14 @@ func injectSnapshotClass(_ context.Context, l *lookup, r *review[snapshotv1.Volu
 		return nil, nil
 	}
 	pairs := l.layout.SnapshotClassParameters()
-	with := r.object.Parameters
-	entries := map[string]string{}
-	if r.old != nil {
+	var old map[string]string
+	if r.old != nil && l.drivers.IsCSI(r.old.Driver) {
 		// As for StorageClasses, applying the original manifest again changes
 		// nothing. These parameters are mutable, though: what neither has comes
 		// with the first update after the install.
-		entries = carriedOver(r.old.Parameters, with, pairs)
-		with = maps.Clone(entries)
-		maps.Copy(with, r.object.Parameters)
+		old = r.old.Parameters
 	}
-	maps.Copy(entries, absentPairs(with, pairs))
+	entries := completed(old, r.object.Parameters, pairs)
 	var p patch
 	p.setEntries("/parameters", r.object.Parameters, entries)
 	return p, nil

@@ -1,5 +1,3 @@
-//go:build !race
-
 package webhook
 
 import (
@@ -15,8 +13,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// The API server waits for the answer. The best of many runs is taken, as the
-// machine may be busy.
+// bound is what an object may take: the API server waits for the answer.
+const bound = 10 * time.Millisecond
+
+// quickest is the time of the best of several runs, as the machine may be busy;
+// one that is within the bound is enough. The race detector's time is not ours.
+func quickest(do func()) time.Duration {
+	best := time.Hour
+	for range 5 {
+		began := time.Now()
+		do()
+		if best = min(best, time.Since(began)); best <= bound || underRace {
+			return 0
+		}
+	}
+	return best
+}
+
 func TestNoObjectTakesTenMilliseconds(t *testing.T) {
 	l := world(t)
 	huge := claim(nil)
@@ -33,14 +46,8 @@ func TestNoObjectTakesTenMilliseconds(t *testing.T) {
 				Kind: metav1.GroupVersionKind{Group: k.Group, Kind: k.Kind}, Operation: admissionv1.Create, Namespace: "a",
 				Object: runtime.RawExtension{Raw: object},
 			}}
-			best := time.Hour
-			for range 5 {
-				began := time.Now()
-				admit(t, l, req)
-				best = min(best, time.Since(began))
-			}
-			if best > 10*time.Millisecond {
-				t.Errorf("%s: %v for %.100s", k, best, object)
+			if took := quickest(func() { admit(t, l, req) }); took > bound {
+				t.Errorf("%s: %v for %.100s", k, took, object)
 			}
 		}
 	}

@@ -25,9 +25,9 @@ func injectVolume(ctx context.Context, l *lookup, r *review[corev1.PersistentVol
 	pairs := l.layout.VolumeAnnotations(namespace)
 	var p patch
 	if r.old != nil {
-		// The source of a volume is immutable; its annotations are not.
 		if _, field := l.handle(pv); field != "" {
 			p.putBack(pv.Annotations, r.old.Annotations, pairs)
+			p.putBackSource(pv.Spec, r.old.Spec)
 		}
 		return p, nil
 	}
@@ -45,6 +45,29 @@ func injectVolume(ctx context.Context, l *lookup, r *review[corev1.PersistentVol
 		entries[tenancy.ProvisionedBy] = l.drivers.CSI[0]
 	}
 	return p, p.attribute(ctx, l, pv.Annotations, entries, namespace)
+}
+
+// putBackSource carries over what was filled in as the volume was made. Its source
+// is immutable, so an update by the manifest that it was made by would be refused.
+func (p *patch) putBackSource(is, was corev1.PersistentVolumeSpec) {
+	if was.CSI == nil {
+		return
+	}
+	if is.PortworxVolume != nil && was.PortworxVolume == nil && is.PortworxVolume.VolumeID == was.CSI.VolumeHandle {
+		p.remove("/spec/portworxVolume")
+		if is.CSI == nil {
+			p.set("/spec/csi", was.CSI)
+		}
+	}
+	if is.CSI == nil || is.CSI.VolumeHandle != was.CSI.VolumeHandle {
+		return
+	}
+	old := secretReferences(was.CSI)
+	for i, field := range secretReferences(is.CSI) {
+		if field.current == nil && old[i].current != nil {
+			p.set("/spec/csi/"+field.name, old[i].current)
+		}
+	}
 }
 
 // completeSource fills in the secret references that are missing or empty.

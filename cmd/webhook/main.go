@@ -4,14 +4,12 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/bulkhead-dev/bulkhead/certs"
 	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 	"github.com/bulkhead-dev/bulkhead/webhook"
@@ -19,10 +17,9 @@ import (
 
 func main() {
 	var (
-		cfg        = webhook.Config{Drivers: tenancy.DefaultDrivers()}
-		self       certs.SelfConfig
-		kubeconfig string
-		caSecret   string
+		cfg         = webhook.Config{Drivers: tenancy.DefaultDrivers()}
+		certificate certificateOptions
+		kubeconfig  string
 	)
 	cmd := &cobra.Command{
 		Use:   "webhook",
@@ -36,15 +33,10 @@ func main() {
 			// The API server's fair queueing bounds us; a limit here would let one
 			// tenant's requests keep those of others waiting past their deadline.
 			cfg.Kubernetes.QPS = -1
-			client, err := kubernetes.NewForConfig(cfg.Kubernetes)
-			if err != nil {
-				return fmt.Errorf("kubeconfig: %w", err)
-			}
-			self.Secret.Namespace, self.Secret.Name, _ = strings.Cut(caSecret, "/")
-			if cfg.Certificate, err = certs.NewSelf(client, self); err != nil {
+			if cfg.Certificate, err = certificate.certificate(cfg.Kubernetes); err != nil {
 				return err
 			}
-			cfg.Registration = self.WebhookConfiguration
+			cfg.Registration = certificate.self.WebhookConfiguration
 			return webhook.Run(cmd.Context(), cfg)
 		},
 	}
@@ -58,10 +50,10 @@ func main() {
 		"namespace/name of the ServiceAccount under which the driver's csi-provisioner runs (repeatable)")
 	f.StringVar(&cfg.Sidecar, "sidecar-service-account", "bulkhead-system/bulkhead-sidecar",
 		"namespace/name of the ServiceAccount of Bulkhead's sidecar, which alone moves references to retired tokens")
-	f.StringVar(&caSecret, "ca-secret", "bulkhead-system/bulkhead-webhook-ca", "namespace/name of the Secret that holds the CA; made if missing")
-	f.StringSliceVar(&self.Names, "serving-names", nil, "DNS names and IP addresses that the API server calls (required)")
-	f.StringVar(&self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA, with which the names of the policies begin")
+	f.StringVar(&certificate.self.WebhookConfiguration, "webhook-configuration", "bulkhead", "name of the webhook configurations that shall trust the CA, with which the names of the policies begin")
 	f.StringVar(&cfg.ClientCAFile, "client-ca-file", "", "PEM bundle that verifies the certificate that callers must show; none is asked for if empty")
+	f.DurationVar(&cfg.ShutdownDelay, "shutdown-delay", 7*time.Second, "how long to serve on once told to end, until the API servers have learnt it")
+	certificateFlags(f, &certificate)
 	policyFlags(f, &cfg.Policy)
 	command.IssuerFlags(f, &cfg.Issuer)
 	command.StorageFlags(f, &cfg.Storage)

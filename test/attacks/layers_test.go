@@ -124,37 +124,44 @@ func (s *scene) waitForPolicies(ctx context.Context, inForce bool) error {
 }
 
 // asBeforeInstall takes the webhook and the policies out of force while do runs.
-// The webhook's process runs on, as its caches must see what is made meanwhile.
 func (s *scene) asBeforeInstall(ctx context.Context, do func() error) error {
-	setWebhooks := func(resource, name string, webhooks any) error {
+	return s.withoutPolicies(ctx, func() error { return s.withoutWebhooks(ctx, do) })
+}
+
+// withoutWebhooks keeps the API server from asking the webhook while do runs. Its
+// process runs on, as its caches must see what is made meanwhile.
+func (s *scene) withoutWebhooks(ctx context.Context, do func() error) (err error) {
+	set := func(ctx context.Context, resource, name string, webhooks any) error {
 		patch, err := json.Marshal(map[string]any{"webhooks": webhooks})
 		if err != nil {
 			return err
 		}
 		_, err = s.clients[clusterAdmin].Resource(registration.WithResource(resource)).
 			Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-		return err
+		if err != nil {
+			return fmt.Errorf("set the webhooks of %s: %w", name, err)
+		}
+		return nil
 	}
-	return s.withoutPolicies(ctx, func() (err error) {
-		for _, resource := range configurations {
-			found, err := s.ours(ctx, resource)
-			if err != nil {
+	for _, resource := range configurations {
+		found, listErr := s.ours(ctx, resource)
+		if listErr != nil {
+			return listErr
+		}
+		for _, object := range found {
+			if err := set(ctx, resource, object.GetName(), []any{}); err != nil {
 				return err
 			}
-			for _, object := range found {
-				if err := setWebhooks(resource, object.GetName(), []any{}); err != nil {
-					return fmt.Errorf("take %s out of force: %w", object.GetName(), err)
-				}
-				defer func() {
-					err = errors.Join(err, setWebhooks(resource, object.GetName(), object.Object["webhooks"]))
-				}()
-			}
+			defer func() {
+				again := set(context.WithoutCancel(ctx), resource, object.GetName(), object.Object["webhooks"])
+				err = errors.Join(err, again)
+			}()
 		}
-		if err := s.waitForAnswer(ctx, false, unasked); err != nil {
-			return err
-		}
-		return do()
-	})
+	}
+	if err := s.waitForAnswer(ctx, false, unasked); err != nil {
+		return err
+	}
+	return do()
 }
 
 // in puts exactly these layers in force while do runs.

@@ -35,7 +35,7 @@ type Binaries struct {
 	Etcd, KubeAPIServer, KubeControllerManager   string
 	Provisioner, Snapshotter, SnapshotController string
 	StorageCluster, CSINode                      string
-	Helm                                         string
+	Helm, Kubectl                                string
 	Issuer, Sidecar, Webhook, KubectlBulkhead    string
 
 	// KubeScheduler, KubeProxy, Kubelet and Images, which makes container images,
@@ -65,6 +65,7 @@ func tools() []tool {
 		{"etcd", controlplane, "go.etcd.io/etcd/server/v3", true, func(b *Binaries) *string { return &b.Etcd }},
 		{"kube-apiserver", controlplane, "k8s.io/kubernetes/cmd/kube-apiserver", true, func(b *Binaries) *string { return &b.KubeAPIServer }},
 		{"kube-controller-manager", controlplane, "k8s.io/kubernetes/cmd/kube-controller-manager", true, func(b *Binaries) *string { return &b.KubeControllerManager }},
+		{"kubectl", "test/tools/kubectl", ".", true, func(b *Binaries) *string { return &b.Kubectl }},
 		{"csi-provisioner", "test/tools/provisioner", "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner", false, func(b *Binaries) *string { return &b.Provisioner }},
 		{"csi-snapshotter", snapshotter, "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter", false, func(b *Binaries) *string { return &b.Snapshotter }},
 		{"snapshot-controller", snapshotter, "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller", false, func(b *Binaries) *string { return &b.SnapshotController }},

@@ -174,7 +174,7 @@ func argumentsOf(workload string, containers []corev1.Container) ([]string, erro
 }
 
 // useURL points every webhook to a process on loopback, since no Service works
-// without nodes. The webhook puts in the CA bundle itself.
+// without nodes.
 func (r *release) useURL(address string) error {
 	if len(r.configurations) == 0 {
 		return errors.New("rendered chart: no webhook configuration")
@@ -193,7 +193,10 @@ func (r *release) useURL(address string) error {
 			if err != nil || !found {
 				return fmt.Errorf("rendered chart: webhook %v has no service path (%w)", webhook["name"], err)
 			}
-			webhook["clientConfig"] = map[string]any{"url": "https://" + address + path}
+			unstructured.RemoveNestedField(webhook, "clientConfig", "service")
+			if err := unstructured.SetNestedField(webhook, "https://"+address+path, "clientConfig", "url"); err != nil {
+				return fmt.Errorf("rendered chart: webhook %v: %w", webhook["name"], err)
+			}
 		}
 		if err := unstructured.SetNestedSlice(configuration.Object, webhooks, "webhooks"); err != nil {
 			return fmt.Errorf("rendered chart: %s: %w", configuration.GetName(), err)

@@ -44,10 +44,12 @@ type Compute struct {
 	Client kubernetes.Interface
 	// CSISocket is the path of the CSI driver's unix socket.
 	CSISocket string
-	// Sidecar and Webhook are the product's processes, nil before Install; Sidecar
-	// is the first of Sidecars, which are replicas.
-	Sidecar, Webhook *Process
-	Sidecars         []*Process
+	// Sidecar and Webhook are the product's processes, nil before Install; each is
+	// the first of its replicas.
+	Sidecar, Webhook   *Process
+	Sidecars, Webhooks []*Process
+	// WebhookAddresses are where each of Webhooks is asked, host:port.
+	WebhookAddresses []string
 	// Layout says where the token Secrets lie, as the chart was installed.
 	Layout tenancy.Layout
 
@@ -147,6 +149,8 @@ func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 	} {
 		what.name = c.Name + "-" + what.name
 		what.restarts = true // those that lose the driver's socket end
+		// Their defaults make events come minutes late where many claims are made.
+		what.args = append(what.args, "--kube-api-qps=100", "--kube-api-burst=200")
 		if _, err := e.supervisor.start(ctx, what); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
@@ -27,6 +28,11 @@ type Installation struct {
 	// SidecarArgs follow the chart's arguments, SidecarEnv is added to the
 	// environment.
 	SidecarArgs, SidecarEnv []string
+	// WebhookReplicas is how many replicas of the webhook run, one if zero; several
+	// start at once and are behind a Balancer. WebhookArgs follow the chart's
+	// arguments.
+	WebhookReplicas int
+	WebhookArgs     []string
 }
 
 // Install installs Bulkhead in a compute cluster that is registered: it applies
@@ -40,25 +46,11 @@ func (e *Environment) Install(ctx context.Context, c *Compute) error {
 // InstallAs is Install with other values than the chart's.
 func (e *Environment) InstallAs(ctx context.Context, c *Compute, how Installation) error {
 	began := time.Now()
-	ports, err := freePorts.pick(2)
-	if err != nil {
-		return err
-	}
 	r, err := e.renderChart(ctx, c, how.Values)
 	if err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
-	if err := r.useURL(loopback(ports[0])); err != nil {
-		return fmt.Errorf("install in %s: %w", c.Name, err)
-	}
-	if err := c.applyObjects(ctx, append([]*unstructured.Unstructured{namespaceObject(releaseNamespace)}, r.objects...)); err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	c.Layout = r.layout()
-	if c.Webhook, err = e.startProduct(ctx, c, r, part{
-		name: webhookName, path: e.cfg.Binaries.Webhook, endpoint: loopback(ports[1]), health: "/readyz",
-		args: []string{"--address=" + loopback(ports[0]), "--serving-names=127.0.0.1"},
-	}); err != nil {
+	if err := e.startWebhooks(ctx, c, r, how); err != nil {
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
 	if err := e.startSidecars(ctx, c, r, how); err != nil {
@@ -68,6 +60,66 @@ func (e *Environment) InstallAs(ctx context.Context, c *Compute, how Installatio
 		return fmt.Errorf("install in %s: %w", c.Name, err)
 	}
 	e.started(c.Name+": Bulkhead installed", began)
+	return nil
+}
+
+// startWebhooks applies the chart and starts the replicas of the webhook.
+func (e *Environment) startWebhooks(ctx context.Context, c *Compute, r *release, how Installation) error {
+	replicas := max(1, how.WebhookReplicas)
+	ports, err := freePorts.pick(2 * replicas)
+	if err != nil {
+		return err
+	}
+	c.WebhookAddresses = make([]string, replicas)
+	for i := range replicas {
+		c.WebhookAddresses[i] = loopback(ports[i])
+	}
+	front := c.WebhookAddresses[0]
+	var balancer *Balancer
+	if replicas > 1 {
+		if balancer, err = NewBalancer(); err != nil {
+			return err
+		}
+		context.AfterFunc(e.life, balancer.Close) //nolint:contextcheck // it lives as long as the environment
+		front = balancer.Address()
+	}
+	if err := r.useURL(front); err != nil {
+		return err
+	}
+	if err := c.applyObjects(ctx, append([]*unstructured.Unstructured{namespaceObject(releaseNamespace)}, r.objects...)); err != nil {
+		return err
+	}
+	c.Layout = r.layout()
+	var specs []spec
+	for i := range replicas {
+		p := part{
+			name: webhookName, path: e.cfg.Binaries.Webhook, endpoint: loopback(ports[replicas+i]), health: "/readyz",
+			args: append([]string{"--address=" + c.WebhookAddresses[i], "--serving-names=127.0.0.1", "--shutdown-delay=0s"}, how.WebhookArgs...),
+		}
+		if replicas > 1 {
+			p.replica = i + 1
+		}
+		what, err := e.productSpec(ctx, c, r, p)
+		if err != nil {
+			return err
+		}
+		specs = append(specs, what)
+	}
+	c.Webhooks = make([]*Process, replicas)
+	group, starting := errgroup.WithContext(ctx)
+	for i, what := range specs {
+		group.Go(func() (err error) {
+			c.Webhooks[i], err = e.supervisor.start(starting, what)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	c.Webhook = c.Webhooks[0]
+	if balancer != nil {
+		balancer.SpreadOver(c.WebhookAddresses...)
+	}
 	return nil
 }
 
@@ -143,20 +195,29 @@ type part struct {
 	replica int
 }
 
-// startProduct starts the process with the chart's arguments, followed by those
-// that only a loopback needs: of a flag given twice the last counts.
+// startProduct starts the process of a part.
 func (e *Environment) startProduct(ctx context.Context, c *Compute, r *release, p part) (*Process, error) {
+	what, err := e.productSpec(ctx, c, r, p)
+	if err != nil {
+		return nil, err
+	}
+	return e.supervisor.start(ctx, what)
+}
+
+// productSpec is the process with the chart's arguments, followed by those that
+// only a loopback needs: of a flag given twice the last counts.
+func (e *Environment) productSpec(ctx context.Context, c *Compute, r *release, p part) (spec, error) {
 	args, found := r.arguments[p.name]
 	if !found {
-		return nil, fmt.Errorf("the chart renders no Deployment %s", p.name)
+		return spec{}, fmt.Errorf("the chart renders no Deployment %s", p.name)
 	}
 	kubeconfig, err := c.serviceAccountKubeconfig(ctx, releaseNamespace+"/"+p.name)
 	if err != nil {
-		return nil, err
+		return spec{}, err
 	}
 	credential, err := c.ServiceAccountToken(ctx, releaseNamespace, p.name, e.Storage.IssuerURL)
 	if err != nil {
-		return nil, err
+		return spec{}, err
 	}
 	args = append(slices.Clone(args),
 		"--kubeconfig="+kubeconfig,
@@ -173,7 +234,7 @@ func (e *Environment) startProduct(ctx context.Context, c *Compute, r *release, 
 		what.name = fmt.Sprintf("%s-%d", what.name, p.replica)
 		what.hostname = fmt.Sprintf("%s-%d", p.name, p.replica)
 	}
-	return e.supervisor.start(ctx, what)
+	return what, nil
 }
 
 // waitForCABundles waits until the webhook has put its CA into each webhook

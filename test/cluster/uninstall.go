@@ -24,7 +24,7 @@ func (e *Environment) Uninstall(ctx context.Context, c *Compute, how Installatio
 	if err != nil {
 		return "", fmt.Errorf("uninstall in %s: %w", c.Name, err)
 	}
-	for _, p := range append([]*Process{c.Webhook}, c.Sidecars...) {
+	for _, p := range slices.Concat(c.Webhooks, c.Sidecars) {
 		p.Stop()
 		e.supervisor.forget(p)
 	}

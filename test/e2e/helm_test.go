@@ -12,18 +12,28 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// helm installs or upgrades the chart of a release's name and waits until all of
-// it is ready, two minutes at most.
-func (s *site) helm(ctx context.Context, chart, namespace string, values map[string]any) error {
+// chart is the folder of a chart of this checkout.
+func (s *site) chart(name string) string { return filepath.Join(s.binaries.Root, "charts", name) }
+
+// pack makes a package of a chart that says it is of that version, and returns its
+// path.
+func (s *site) pack(ctx context.Context, name, version string) (string, error) {
+	_, err := s.run(ctx, s.binaries.Helm, "package", s.chart(name), "--version", version, "--destination", s.dir)
+	return filepath.Join(s.dir, name+"-"+version+".tgz"), err
+}
+
+// helm installs or upgrades a release from a chart, a folder or a package, and
+// waits until all of it is ready, two minutes at most.
+func (s *site) helm(ctx context.Context, release, chart, namespace string, values map[string]any) error {
 	raw, err := yaml.Marshal(values)
 	if err != nil {
-		return fmt.Errorf("values of %s: %w", chart, err)
+		return fmt.Errorf("values of %s: %w", release, err)
 	}
-	file := filepath.Join(s.dir, chart+"-values.yaml")
+	file := filepath.Join(s.dir, release+"-values.yaml")
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		return err
 	}
-	_, err = s.run(ctx, s.binaries.Helm, "upgrade", "--install", chart, filepath.Join(s.binaries.Root, "charts", chart),
+	_, err = s.run(ctx, s.binaries.Helm, "upgrade", "--install", release, chart,
 		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace",
 		"--values", file, "--wait", "--timeout", "2m")
 	return err

@@ -58,6 +58,7 @@ func testRolling(t *testing.T) {
 	if err := stage.install(t.Context(), map[string]any{"image": map[string]any{"tag": secondVersion}}); err != nil {
 		t.Error(err)
 	}
+	changeValues(t)
 	made, failures := stop()
 	t.Logf("%d claims made", made)
 	const perSecond, least = 20, 20 // seconds

@@ -32,6 +32,9 @@ const (
 	issuerURL     = "https://" + issuerAddress
 
 	image = "ghcr.io/bulkhead-dev/bulkhead"
+
+	// firstVersion of the chart is what is there before any upgrade.
+	firstVersion = "0.0.1"
 )
 
 // site is a storage cluster on the machine, beside the one node of a compute
@@ -72,8 +75,12 @@ func newSite(ctx context.Context, env *cluster.Environment, binaries *cluster.Bi
 	if err := s.startStorage(ctx); err != nil {
 		return nil, err
 	}
+	first, err := s.pack(ctx, "bulkhead", firstVersion)
+	if err != nil {
+		return nil, err
+	}
 	began := time.Now()
-	if err := s.install(ctx, nil); err != nil {
+	if err := s.installFrom(ctx, first, nil); err != nil {
 		return nil, err
 	}
 	s.ready = time.Since(began)
@@ -119,7 +126,7 @@ func (s *site) installIssuer(ctx context.Context) error {
 	if err := yaml.Unmarshal(entry, &clusters); err != nil {
 		return fmt.Errorf("read what register prints: %w", err)
 	}
-	return s.helm(ctx, "bulkhead-issuer", issuerNamespace, map[string]any{
+	return s.helm(ctx, "bulkhead-issuer", s.chart("bulkhead-issuer"), issuerNamespace, map[string]any{
 		"url": issuerURL, "tls": map[string]any{"secretName": "issuer-tls"},
 		"service": map[string]any{"clusterIP": issuerAddress},
 		"policy":  map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
@@ -171,9 +178,13 @@ func (s *site) askIssuer(ctx context.Context) error {
 	return errors.Join(err, answer.Body.Close())
 }
 
-// install does what the cluster admin does, the second time an upgrade; values are laid over those that this
-// site needs.
+// install does what the cluster admin does with the chart of this checkout, the
+// second time an upgrade; values are laid over those that this site needs.
 func (s *site) install(ctx context.Context, values map[string]any) error {
+	return s.installFrom(ctx, s.chart("bulkhead"), values)
+}
+
+func (s *site) installFrom(ctx context.Context, chart string, values map[string]any) error {
 	ca, err := os.ReadFile(s.compute.CAFile())
 	if err != nil {
 		return err
@@ -192,5 +203,5 @@ func (s *site) install(ctx context.Context, values map[string]any) error {
 	s.compute.Layout = tenancy.Layout{
 		Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
 	}
-	return s.helm(ctx, "bulkhead", namespace, all)
+	return s.helm(ctx, "bulkhead", chart, namespace, all)
 }

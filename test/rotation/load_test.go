@@ -248,7 +248,7 @@ func (l *load) log(t *testing.T) {
 	}
 	l.logged = true
 	t.Logf("load of %d workers for %.1f s; mints repeated: %d; connections by replica: %v",
-		workers, time.Since(l.began).Seconds(), len(l.repeated), l.site.front.connections())
+		workers, time.Since(l.began).Seconds(), len(l.repeated), l.site.front.Connections())
 	at := func(when time.Time) float64 { return when.Sub(l.began).Seconds() }
 	for kid, use := range l.keys {
 		t.Logf("key %s: %d mints from %.1f s to %.1f s; %d calls (%d of older tokens, %d failed) until %.1f s; last token ends at %.1f s",

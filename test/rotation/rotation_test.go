@@ -146,7 +146,7 @@ func TestAReplicaKilledDuringARotationUnderLoadCostsNoToken(t *testing.T) {
 	if load.repeats() == 0 {
 		t.Error("no mint was repeated, so none was lost with the replica")
 	}
-	if taken := s.front.connections(); slices.Contains(taken, 0) {
+	if taken := s.front.Connections(); slices.Contains(taken, 0) {
 		t.Errorf("connections by replica: %v, want some at each", taken)
 	}
 }

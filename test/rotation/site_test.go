@@ -32,7 +32,7 @@ type site struct {
 	// dir holds the run folder of each environment.
 	dir     string
 	issuers *cluster.Issuers
-	front   *balancer
+	front   *cluster.Balancer
 	nodes   []*node
 	// credential is the file that the issuers are shown.
 	credential string
@@ -56,19 +56,24 @@ func newSite(t *testing.T, told int) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	front, err := cluster.NewBalancer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(front.Close)
 	s := &site{
-		front: newBalancer(t),
+		front: front,
 		// New each time, as a test may be repeated.
 		dir: filepath.Join(stage.Dir, fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixMilli())),
 	}
 	env := s.newEnvironment(t, "issuers")
 	s.issuers, err = env.StartIssuers(t.Context(), cluster.IssuersConfig{
-		URL: s.front.url(), Replicas: 2, Clusters: registration, Announce: addresses[:told],
+		URL: "https://" + s.front.Address(), Replicas: 2, Clusters: registration, Announce: addresses[:told],
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.front.spreadOver(s.issuers.Replicas[0].Address, s.issuers.Replicas[1].Address)
+	s.front.SpreadOver(s.issuers.Replicas[0].Address, s.issuers.Replicas[1].Address)
 	s.credential, err = compute.ServiceAccountToken(t.Context(), accountNamespace, accountName, s.issuers.URL)
 	if err != nil {
 		t.Fatal(err)

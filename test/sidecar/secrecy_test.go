@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestE4_NoTokenAndNoCredentialIsSaidToAnybody(t *testing.T) {
 func productProcesses() []*cluster.Process {
 	processes := []*cluster.Process{stage.Env.Storage.Issuer}
 	for _, admin := range stage.Admins {
-		processes = append(append(processes, admin.Compute.Webhook), admin.Compute.Sidecars...)
+		processes = slices.Concat(processes, admin.Compute.Webhooks, admin.Compute.Sidecars)
 	}
 	return processes
 }

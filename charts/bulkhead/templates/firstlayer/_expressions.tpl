@@ -56,7 +56,8 @@ What each policy judges. A rule is a list of reasons to refuse, empty if there i
 none; the name of its template is its id.
 */}}
 {{- define "bulkhead.firstLayer.policies" -}}
-# Claims whose class may be ours: the webhook adds a match condition for that.
+# Claims of the classes that are known to be ours: the webhook adds a match
+# condition for that, and judges those of classes that are new.
 - name: claims
   rules: [BH-A1, BH-A10, BH-A2, BH-A4]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]

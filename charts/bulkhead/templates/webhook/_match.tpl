@@ -46,7 +46,7 @@ not be converted to a version that is not served.
 - name: {{ .name }}.{{ $.step }}.bulkhead.dev
   admissionReviewVersions: [v1]
   clientConfig:
-    # The webhook fills in caBundle.
+    {{- include "bulkhead.certificates.clientConfig" $.context | nindent 4 }}
     service:
       name: bulkhead-webhook
       namespace: {{ $.context.Release.Namespace }}
@@ -154,6 +154,7 @@ not be converted to a version that is not served.
     || object.?spec != oldObject.?spec
     || object.?status.?snapshotHandle != oldObject.?status.?snapshotHandle
     || object.?status.?volumeSnapshotInfoList != oldObject.?status.?volumeSnapshotInfoList
+    || object.?status.?volumeSnapshotHandlePairList != oldObject.?status.?volumeSnapshotHandlePairList
     || {{ include "bulkhead.match.referencesChanged" (list
       "snapshot.storage.kubernetes.io/deletion-secret-name" "snapshot.storage.kubernetes.io/deletion-secret-namespace"
       "groupsnapshot.storage.kubernetes.io/deletion-secret-name" "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace"
@@ -175,7 +176,10 @@ not be converted to a version that is not served.
   expression: >-
     request.operation != "UPDATE"
     || object.?spec.?claimRef != oldObject.?spec.?claimRef
+    || object.?spec.?csi != oldObject.?spec.?csi
+    || object.?spec.?portworxVolume != oldObject.?spec.?portworxVolume
     || {{ include "bulkhead.match.referencesChanged" (list
+      "openstorage.io/auth-secret-name" "openstorage.io/auth-secret-namespace"
       "volume.kubernetes.io/provisioner-deletion-secret-name" "volume.kubernetes.io/provisioner-deletion-secret-namespace"
       "volume.kubernetes.io/controller-modify-secret-name" "volume.kubernetes.io/controller-modify-secret-namespace") }}
 - name: not-provisioned
