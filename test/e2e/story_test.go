@@ -169,7 +169,7 @@ func testStory(t *testing.T) {
 			t.Errorf("got %q", output)
 		}
 	})
-	t.Run("what is one's own", func(t *testing.T) {
+	t.Run("what is one's own", func(*testing.T) {
 		must(snapshotAndRestore, "apply", "--filename=-", "--namespace=bank", "--as=alice")
 		must("", "wait", "--namespace=bank", "--for=jsonpath={.status.phase}=Bound", "--timeout=1m", "pvc/restored")
 		must("", "delete", "--namespace=bank", "--as=alice", "pvc/restored", "volumesnapshot/night", "--timeout=1m")
