@@ -134,7 +134,7 @@ func waitForKinds(t *testing.T) {
 	t.Helper()
 	err := cluster.Poll(t.Context(), time.Minute, func(ctx context.Context) error {
 		kinds.Reset()
-		for _, resource := range []string{"servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com", "certificates.cert-manager.io"} {
+		for _, resource := range []string{"servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com", "certificates.cert-manager.io", "issuers.cert-manager.io"} {
 			plural, group, _ := strings.Cut(resource, ".")
 			if _, err := api.Resource(metaResource(group, plural)).List(ctx, metav1.ListOptions{}); err != nil {
 				return err

@@ -5,7 +5,6 @@ package charts
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -55,20 +54,22 @@ func ready(ctx context.Context) (err error) {
 		return err
 	}
 	kinds = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(compute.Client.Discovery()))
-	for module, glob := range map[string]string{
-		"github.com/prometheus-operator/prometheus-operator": "example/prometheus-operator-crd/monitoring.coreos.com_[ps][re][or][mv]*.yaml",
-		"github.com/cert-manager/cert-manager":               "deploy/crds/cert-manager.io_certificates.yaml",
+	for module, files := range map[string][]string{
+		"github.com/prometheus-operator/prometheus-operator": {
+			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+		},
+		"github.com/cert-manager/cert-manager": {
+			"deploy/crds/cert-manager.io_certificates.yaml",
+			"deploy/crds/cert-manager.io_issuers.yaml",
+		},
 	} {
 		dir, err := moduleFolder(ctx, module)
 		if err != nil {
 			return err
 		}
-		files, err := filepath.Glob(filepath.Join(dir, glob))
-		if err != nil || len(files) == 0 {
-			return fmt.Errorf("no CRDs at %s of %s (%w)", glob, module, err)
-		}
 		for _, file := range files {
-			raw, err := os.ReadFile(file)
+			raw, err := os.ReadFile(filepath.Join(dir, file))
 			if err != nil {
 				return err
 			}
