@@ -60,14 +60,14 @@ var passages = []passage{
 	}},
 	{id: "a6", what: "claim that names a volume which another tenant left behind", play: func(ctx context.Context, u *unguarded, id string) (string, error) {
 		return u.leftBehind(ctx, id, func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = u.volumes[id].Name })
-	}, alone: true},
+	}, leaves: true},
 	{id: "a7", what: "claim whose selector matches it", play: func(ctx context.Context, u *unguarded, id string) (string, error) {
 		return u.leftBehind(ctx, id, func(pv *corev1.PersistentVolume) {
 			pv.Spec.ClaimRef, pv.Labels = nil, map[string]string{"of": id}
 		}, func(c *corev1.PersistentVolumeClaim) {
 			c.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"of": id}}
 		})
-	}, alone: true},
+	}, leaves: true},
 	{id: "a8", what: "claim with the annotation `parent`, its class named by the old annotation", play: func(ctx context.Context, u *unguarded, id string) (string, error) {
 		return u.copied(ctx, id, actors.CSIClass, actors.ByOldAnnotation, actors.Annotated("parent", u.handle(id)))
 	}},
@@ -130,7 +130,7 @@ var passages = []passage{
 		return u.leftBehind(ctx, id, func(pv *corev1.PersistentVolume) {
 			pv.Spec.ClaimRef = &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: u.thief.Namespace.Name, Name: id + "-copy"}
 		}, func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = u.volumes[id].Name })
-	}},
+	}, leaves: true},
 	{id: "c5", what: "Pod with an inline volume and another tenant's handle as `parent`", play: func(ctx context.Context, u *unguarded, id string) (string, error) {
 		return u.mount(ctx, &corev1.CSIPersistentVolumeSource{VolumeHandle: "csi-" + id}, map[string]string{
 			"csi.storage.k8s.io/ephemeral": "true", "parent": u.handle(id), "size": "1Gi",
@@ -169,7 +169,7 @@ func (u *unguarded) leftBehind(ctx context.Context, id string, change func(*core
 	if err := u.release(ctx, u.volumes[id], change); err != nil {
 		return "", err
 	}
-	if _, err := u.thief.MakeBound(ctx, u.thief.Claim(id+"-copy", actors.CSIClass, claim)); err != nil {
+	if _, err := u.thief.MakeBound(ctx, u.thief.Claim(id+"-copy", classLeft(id), claim)); err != nil {
 		return "", err
 	}
 	pv, err := u.thief.Volume(ctx, id+"-copy")

@@ -55,17 +55,8 @@ func TestWithoutAdmission(t *testing.T) {
 	}
 	err = s.asBeforeInstall(t.Context(), func() error {
 		group, ctx := errgroup.WithContext(t.Context())
-		for i, p := range passages {
-			if p.alone {
-				if err := play(t.Context(), i); err != nil {
-					return err
-				}
-			}
-		}
-		for i, p := range passages {
-			if !p.alone {
-				group.Go(func() error { return play(ctx, i) })
-			}
+		for i := range passages {
+			group.Go(func() error { return play(ctx, i) })
 		}
 		return group.Wait()
 	})
@@ -116,7 +107,14 @@ func newUnguarded(t *testing.T, s *scene) (*unguarded, error) {
 	u := &unguarded{s: s, thief: newTeam(t, s.admin), victim: newTeam(t, s.admin), volumes: map[string]*corev1.PersistentVolume{}}
 	var claims []*corev1.PersistentVolumeClaim
 	for _, p := range passages {
-		claims = append(claims, u.victim.Claim(p.id, actors.CSIClass))
+		class := actors.CSIClass
+		if p.leaves {
+			class = classLeft(p.id)
+			if _, err := s.admin.MakeClass(t.Context(), class, tenancy.CSIDriver); err != nil {
+				return nil, err
+			}
+		}
+		claims = append(claims, u.victim.Claim(p.id, class))
 	}
 	if _, err := u.victim.MakeBound(t.Context(), claims...); err != nil {
 		return nil, err
@@ -132,6 +130,9 @@ func newUnguarded(t *testing.T, s *scene) (*unguarded, error) {
 	return u, err
 }
 
+// classLeft is the class of the volume that is left behind.
+func classLeft(id string) string { return "left-" + id }
+
 // passage is an attack that is carried through.
 type passage struct {
 	// id names the objects, among them the victim's claim: the row, and more if
@@ -139,8 +140,9 @@ type passage struct {
 	id, what string
 	// play returns what came of it, or why that could not be told.
 	play func(ctx context.Context, u *unguarded, id string) (string, error)
-	// alone is set if it leaves a volume for whoever comes.
-	alone bool
+	// leaves is set if the victim leaves its volume behind: then it has a class of
+	// its own, or any claim that waits would be bound to it.
+	leaves bool
 }
 
 func (p passage) row() string {

@@ -81,6 +81,20 @@ spec:
 `
 )
 
+// othersVolume is what the other driver's provisioner makes for its claim.
+const othersVolume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: other, annotations: {pv.kubernetes.io/provisioned-by: other.example}}
+spec:
+  storageClassName: other
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {apiVersion: v1, kind: PersistentVolumeClaim, namespace: team-csi, name: other}
+  csi: {driver: other.example, volumeHandle: other}
+`
+
 func testAbsence(t *testing.T) {
 	client := stage.compute.Client
 	scale(t, 0)
@@ -98,18 +112,13 @@ func testAbsence(t *testing.T) {
 	}
 	t.Run("a plain claim is provisioned with its token", func(t *testing.T) {
 		apply(t, aPlainClaim)
-		err := cluster.Poll(t.Context(), podTimeout, func(ctx context.Context) error {
-			claim, err := client.CoreV1().PersistentVolumeClaims("team-csi").Get(ctx, "plain", metav1.GetOptions{})
-			if err == nil && claim.Status.Phase != corev1.ClaimBound {
-				err = errors.New("it is " + string(claim.Status.Phase))
-			}
-			return err
-		})
-		if err != nil {
-			t.Errorf("%v%s", err, events(t, "team-csi"))
-		}
+		waitBound(t, "team-csi", "plain")
 	})
-	t.Run("another driver's claim is made", func(t *testing.T) { apply(t, othersClaim) })
+	t.Run("another driver's claim gets its volume", func(t *testing.T) {
+		apply(t, othersClaim)
+		apply(t, othersVolume)
+		waitBound(t, "team-csi", "other")
+	})
 	t.Run("a namespace with a bound claim and its Pod goes", func(t *testing.T) {
 		if err := client.CoreV1().Namespaces().Delete(t.Context(), "team-in-tree", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -136,6 +145,21 @@ func testAbsence(t *testing.T) {
 			t.Errorf("got %v, want a rule's id", err)
 		}
 	})
+}
+
+// waitBound waits until a claim has its volume.
+func waitBound(t *testing.T, namespace, name string) {
+	t.Helper()
+	err := cluster.Poll(t.Context(), podTimeout, func(ctx context.Context) error {
+		claim, err := stage.compute.Client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && claim.Status.Phase != corev1.ClaimBound {
+			err = errors.New("it is " + string(claim.Status.Phase))
+		}
+		return err
+	})
+	if err != nil {
+		t.Errorf("claim %s/%s: %v%s", namespace, name, err, events(t, namespace))
+	}
 }
 
 // scale changes the number of the webhook's replicas and waits until it is so.

@@ -208,15 +208,6 @@ func testReinstall(t *testing.T) {
 		t.Error("the token Secret of team-csi is another one")
 	}
 	apply(t, strings.ReplaceAll(aPlainClaim, "name: plain", "name: after-reinstall"))
-	err := cluster.Poll(t.Context(), podTimeout, func(ctx context.Context) error {
-		claim, err := stage.compute.Client.CoreV1().PersistentVolumeClaims("team-csi").Get(ctx, "after-reinstall", metav1.GetOptions{})
-		if err == nil && claim.Status.Phase != corev1.ClaimBound {
-			err = fmt.Errorf("the claim is %s", claim.Status.Phase)
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
+	waitBound(t, "team-csi", "after-reinstall")
 	testNoRestart(t)
 }
