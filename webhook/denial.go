@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,6 +94,35 @@ func refusal(denials []Denial) admission.Response {
 	response.Result.Code = http.StatusForbidden
 	response.Result.Details = &metav1.StatusDetails{Causes: causes}
 	return response
+}
+
+const (
+	// reasonsShown bounds what is told of one rule, and textShown each part of it:
+	// an object may have ninety thousand wrong keys, and a key may be a megabyte.
+	reasonsShown = 10
+	textShown    = 400
+)
+
+// bounded are as many reasons of one rule as are shown.
+func bounded(denials []Denial) []Denial {
+	more := len(denials) - reasonsShown
+	if more > 0 {
+		denials = append(slices.Clone(denials[:reasonsShown]), Denial{
+			Field: "…", Message: fmt.Sprintf("and %d more of this kind", more), Mend: denials[0].Mend,
+		})
+	}
+	for i := range denials {
+		d := &denials[i]
+		d.Field, d.Message, d.Mend = shortened(d.Field), shortened(d.Message), shortened(d.Mend)
+	}
+	return denials
+}
+
+func shortened(text string) string {
+	if len(text) <= textShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:textShown], "") + "…"
 }
 
 func sorted(denials []Denial) []Denial {

@@ -112,6 +112,11 @@ func (g *gate) validate(ctx context.Context, req admission.Request) admission.Re
 	})
 }
 
+// largestObject is what etcd stores at most of one object, 1.5 MiB by default: what
+// is larger is refused in the end, and not worth a look. Admission comes before
+// all other bounds.
+const largestObject = 1536 << 10
+
 func (g *gate) measure(req admission.Request, step string, decide func(reviewer) (admission.Response, string)) admission.Response {
 	began := time.Now()
 	r, ok := reviewers[metav1.GroupKind{Group: req.Kind.Group, Kind: req.Kind.Kind}]
@@ -121,7 +126,13 @@ func (g *gate) measure(req admission.Request, step string, decide func(reviewer)
 		return admission.Errored(http.StatusBadRequest, fmt.Errorf(
 			"no rule for %s %s: the webhook configuration asks for more than this webhook knows", req.Kind.Group, req.Kind.Kind))
 	}
-	response, decision := decide(r)
+	var response admission.Response
+	decision := decisionInvalid
+	if max(len(req.Object.Raw), len(req.OldObject.Raw)) > largestObject {
+		response = admission.Errored(http.StatusRequestEntityTooLarge, fmt.Errorf("the object is larger than %d bytes", largestObject))
+	} else {
+		response, decision = decide(r)
+	}
 	operation := ""
 	if req.Operation == admissionv1.Create || req.Operation == admissionv1.Update {
 		operation = string(req.Operation)

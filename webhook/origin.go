@@ -17,7 +17,8 @@ func originKeys() []string { return slices.Sorted(maps.Keys(tenancy.Tenant{}.Ori
 // made for a namespace: over what is there, and if the namespace is not there
 // in the place of it.
 func (p *patch) attribute(ctx context.Context, l *lookup, current, entries map[string]string, namespace string) error {
-	tenant, found, err := l.tenant(ctx, namespace)
+	// The namespace may have been made again a moment ago.
+	tenant, found, err := l.tenantNow(ctx, namespace)
 	if err != nil {
 		return err
 	}

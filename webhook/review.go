@@ -110,7 +110,7 @@ func (r resource[T, F]) validate(ctx context.Context, l *lookup, req admission.R
 			continue
 		}
 		found, err := rule.check(ctx, l, facts)
-		for _, d := range found {
+		for _, d := range bounded(found) {
 			d.Rule = rule.id
 			if mode == Enforce {
 				v.denied = append(v.denied, d)
