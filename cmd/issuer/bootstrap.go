@@ -5,14 +5,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/internal/flags"
 	"github.com/bulkhead-dev/bulkhead/issuer"
 	"github.com/bulkhead-dev/bulkhead/storage"
 )
 
 func bootstrapCommand() *cobra.Command {
 	var (
-		endpoints command.StorageEndpoints
+		endpoints flags.StorageEndpoints
 		setup     issuer.Setup
 		minting   issuer.Minting
 	)

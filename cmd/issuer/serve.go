@@ -3,14 +3,14 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/internal/flags"
 	"github.com/bulkhead-dev/bulkhead/issuer"
 )
 
 func serveCommand() *cobra.Command {
 	var (
 		cfg       issuer.Config
-		endpoints command.StorageEndpoints
+		endpoints flags.StorageEndpoints
 		setup     issuer.Setup
 	)
 	cmd := &cobra.Command{

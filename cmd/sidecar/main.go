@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/internal/flags"
 	"github.com/bulkhead-dev/bulkhead/sidecar"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -36,15 +37,15 @@ func main() {
 	f.StringVar(&cfg.DriverName, "driver-name", "", "name of the CSI driver, where --csi-address is empty")
 	f.StringVar((*string)(&cfg.Proof), "proof", string(sidecar.OverCSI),
 		"how tokens are proven: "+string(sidecar.OverCSI)+" (the driver's socket) or "+string(sidecar.OverSDK)+" (--sdk-address)")
-	command.StorageFlags(f, &cfg.SDK)
+	flags.Storage(f, &cfg.SDK)
 	f.StringVar(&cfg.NamespaceSelector, "namespace-selector", "", "label selector of the namespaces that get tokens; all if empty")
 	f.StringSliceVar(&cfg.Exempt, "exempt-namespace", nil, "namespace that gets no token; may be repeated")
 	f.BoolVar(&cfg.Lazy, "lazy", false, "give tokens only to namespaces that have or ask for a claim of the driver's classes")
 	f.DurationVar(&cfg.RetireTimeout, "retire-timeout", 10*time.Minute, //nolint:mnd // the default says what it is
 		"in placement "+string(tenancy.InTenant)+": how long a namespace may be kept from going because its token cannot be moved")
 	f.IntVar(&cfg.Workers, "workers", 10, "refreshes, and first tokens, worked on at once")
-	command.IssuerFlags(f, &cfg.Issuer)
-	command.LayoutFlags(f, &cfg.Layout)
+	flags.Issuer(f, &cfg.Issuer)
+	flags.Layout(f, &cfg.Layout)
 	cmd.AddCommand(releaseCommand(), checkCommand())
 	command.Main(cmd)
 }
@@ -67,6 +68,6 @@ func releaseCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "path of a kubeconfig; the Pod's own account if empty")
-	command.LayoutFlags(cmd.Flags(), &layout)
+	flags.Layout(cmd.Flags(), &layout)
 	return cmd
 }

@@ -130,6 +130,36 @@ seccompProfile:
 {{- end }}
 {{- end }}
 
+{{/* The flags that decide what the webhook's rules say. */}}
+{{- define "bulkhead.ruleFlags" -}}
+{{- range .Values.drivers.csi }}
+- --csi-driver={{ . }}
+{{- end }}
+{{- range .Values.drivers.inTree }}
+- --in-tree-plugin={{ . }}
+{{- end }}
+{{- range .Values.provisioner.serviceAccounts }}
+- --provisioner-service-account={{ . }}
+{{- end }}
+- --sidecar-service-account={{ include "bulkhead.sidecarAccount" . }}
+{{- with .Values.webhook.rules }}
+- --tunable={{ .tunable }}
+- --stork={{ .stork }}
+{{- range $rule, $mode := .modes }}
+- --rule-mode={{ $rule }}={{ $mode }}
+{{- end }}
+{{- range .exemptNamespaces }}
+- --exempt-namespace={{ . }}
+{{- end }}
+{{- range $user, $rules := .exemptUsers }}
+- {{ printf "--exempt-user=%s=%s" $user (join "," $rules) | quote }}
+{{- end }}
+{{- range .dataSourceKinds }}
+- --data-source-kind={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The volumes that bulkhead.issuerFlags point to, and their mounts. */}}
 {{- define "bulkhead.issuerVolumes" -}}
 # The credential. Its audience is the issuer alone, so that it opens nothing in

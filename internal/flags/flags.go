@@ -1,4 +1,7 @@
-package command
+// Package flags are those that say where the other parts are: the issuer, the
+// storage cluster, the token Secrets. What a flag is called and means is the same
+// for every binary.
+package flags
 
 import (
 	"github.com/spf13/pflag"
@@ -8,14 +11,14 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-// StorageFlags are the flags of whatever calls the storage cluster at one
+// Storage are the flags of whatever calls the storage cluster at one
 // endpoint.
-func StorageFlags(f *pflag.FlagSet, e *storage.Endpoint) {
+func Storage(f *pflag.FlagSet, e *storage.Endpoint) {
 	f.StringVar(&e.Address, "sdk-address", "", "host:port of the storage cluster's SDK (gRPC)")
-	storageTLSFlags(f, e)
+	storageTLS(f, e)
 }
 
-func storageTLSFlags(f *pflag.FlagSet, e *storage.Endpoint) {
+func storageTLS(f *pflag.FlagSet, e *storage.Endpoint) {
 	f.BoolVar(&e.TLS, "sdk-tls", false, "use TLS to the storage cluster")
 	f.StringVar(&e.CAFile, "sdk-ca-file", "", "PEM bundle that verifies the storage cluster; the system's roots if empty")
 }
@@ -29,7 +32,7 @@ type StorageEndpoints struct {
 // Flags are the flags of whatever calls each of several storage nodes.
 func (e *StorageEndpoints) Flags(f *pflag.FlagSet, usage string) {
 	f.StringArrayVar(&e.addresses, "sdk-address", nil, usage)
-	storageTLSFlags(f, &e.each)
+	storageTLS(f, &e.each)
 }
 
 // List is one endpoint for each address.
@@ -43,8 +46,8 @@ func (e *StorageEndpoints) List() []storage.Endpoint {
 	return all
 }
 
-// IssuerFlags are the flags of whatever asks the issuer for tokens.
-func IssuerFlags(f *pflag.FlagSet, c *exchange.Config) {
+// Issuer are the flags of whatever asks the issuer for tokens.
+func Issuer(f *pflag.FlagSet, c *exchange.Config) {
 	f.StringVar(&c.IssuerURL, "issuer-url", "", "https URL of the issuer (required)")
 	f.StringVar(&c.CAFile, "issuer-ca-file", "", "PEM bundle that verifies the issuer; the system's roots if empty")
 	f.StringVar(&c.CredentialFile, "credential-file", "/var/run/secrets/bulkhead/token",
@@ -52,8 +55,8 @@ func IssuerFlags(f *pflag.FlagSet, c *exchange.Config) {
 	f.StringVar(&c.StorageCluster, "storage-cluster", "", "id of the storage cluster, the audience of the tokens (required)")
 }
 
-// LayoutFlags say where the token Secrets lie.
-func LayoutFlags(f *pflag.FlagSet, l *tenancy.Layout) {
+// Layout say where the token Secrets lie.
+func Layout(f *pflag.FlagSet, l *tenancy.Layout) {
 	f.StringVar(&l.TokenNamespace, "token-namespace", "bulkhead-tokens", "namespace of the token Secrets, closed to tenants")
 	f.StringVar(&l.Template, "token-secret-template", "bulkhead-"+tenancy.Placeholder,
 		"name of a token Secret, with "+tenancy.Placeholder+" for the namespace; a fixed name in placement "+string(tenancy.InTenant))
