@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -13,20 +14,49 @@ import (
 	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
 )
 
+// Exit codes, besides 0.
+const (
+	// exitFindings: it worked, and found what should be mended.
+	exitFindings = 1
+	// exitError: it did not work.
+	exitError = 2
+)
+
+// errFindings ends a command whose findings have been printed.
+var errFindings = errors.New("there is something to mend")
+
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer cancel()
+	context.AfterFunc(ctx, cancel) // gives the second signal its default effect
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	switch err := root.ExecuteContext(ctx); {
+	case errors.Is(err, errFindings):
+		return exitFindings
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", err)
+		return exitError
+	}
+	return 0
+}
+
+func newRoot() *cobra.Command {
+	c := newConnection()
 	root := &cobra.Command{
-		Use:           "kubectl-bulkhead",
-		Short:         "Look after Bulkhead in this cluster",
+		Use:   "kubectl-bulkhead",
+		Short: "Look after Bulkhead in this cluster",
+		Long: "Look after Bulkhead in this cluster.\n\n" +
+			"Exit codes: 0 all is well, 1 something was found that should be mended, 2 the command did not work.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl bulkhead"},
 		Version:       command.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(registerCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to clean up
-	}
+	c.flags(root.PersistentFlags())
+	root.AddCommand(registerCommand(c))
+	return root
 }
