@@ -40,10 +40,15 @@ func (c *Client) Check(ctx context.Context, token, subject, handle string, want 
 	default:
 		return fmt.Errorf("ask the storage cluster about a volume: %w", err)
 	}
-	ownership := resp.GetVolume().GetSpec().GetOwnership()
-	user := &auth.UserInfo{Username: subject, Claims: auth.Claims{Groups: []string{subject}}}
-	if ownership == nil || !ownership.HasAnOwner() || !ownership.IsPermitted(user, want) {
+	if !Permits(resp.GetVolume().GetSpec().GetOwnership(), subject, want) {
 		return ErrDenied
 	}
 	return nil
+}
+
+// Permits reports whether a volume of that ownership is the subject's to use. What
+// nobody owns is nobody's to take.
+func Permits(ownership *api.Ownership, subject string, want Access) bool {
+	user := &auth.UserInfo{Username: subject, Claims: auth.Claims{Groups: []string{subject}}}
+	return ownership != nil && ownership.HasAnOwner() && ownership.IsPermitted(user, want)
 }

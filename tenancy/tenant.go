@@ -75,6 +75,20 @@ func (t Tenant) SubjectOf(subject string) (cluster string, ok bool) {
 	return cluster, own+"@" == t.Subject("")
 }
 
+// ClusterOf is the compute cluster of a subject; ok is false if it is the subject of
+// no tenant of any.
+func ClusterOf(subject string) (cluster string, ok bool) {
+	own, cluster, _ := strings.Cut(subject, "@")
+	if ValidateClusterName(cluster) != nil {
+		return "", false
+	}
+	if label, labelled := strings.CutPrefix(own, labelledPrefix); labelled {
+		return cluster, label != "" && len(validation.IsValidLabelValue(label)) == 0
+	}
+	namespace, uid, _ := strings.Cut(own, ".")
+	return cluster, Tenant{Namespace: namespace, UID: uid}.Validate() == nil
+}
+
 // Validate reports a tenant that cannot be named unambiguously in a subject.
 func (t Tenant) Validate() error {
 	switch {

@@ -89,3 +89,26 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestClusterOf(t *testing.T) {
+	for subject, want := range map[string]string{
+		"team-a." + uidA + "@k14c1":       "k14c1",
+		"tenant/payments@k14c2":           "k14c2",
+		"kubernetes1admin@portworx.io":    "",
+		"kubernetes1admin":                "",
+		"":                                "",
+		"team-a." + uidA:                  "",
+		"team-a." + uidA + "@":            "",
+		"team-a." + uidA + "@a@b":         "",
+		"team-a." + uidA + ".x@k14c1":     "",
+		"tenant/@k14c1":                   "",
+		"tenant/a/b@k14c1":                "",
+		"Team." + uidA + "@k14c1":         "",
+		"team-a." + uidA[:35] + "G@k14c1": "",
+	} {
+		cluster, ok := ClusterOf(subject)
+		if ok != (want != "") || (ok && cluster != want) {
+			t.Errorf("ClusterOf(%q) = %q, %v; want %q", subject, cluster, ok, want)
+		}
+	}
+}

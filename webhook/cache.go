@@ -66,6 +66,16 @@ func cacheLate(ctx context.Context, c cache.Cache, scheme *runtime.Scheme, mappe
 }
 
 func startCaching(ctx context.Context, c cache.Cache, scheme *runtime.Scheme, mapper meta.RESTMapper, object client.Object) (served bool, err error) {
+	if served, err = isServed(object, scheme, mapper); err != nil || !served {
+		return false, err
+	}
+	if _, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+		return false, fmt.Errorf("cache %T: %w", object, err)
+	}
+	return true, nil
+}
+
+func isServed(object client.Object, scheme *runtime.Scheme, mapper meta.RESTMapper) (bool, error) {
 	kind, err := apiutil.GVKForObject(object, scheme)
 	if err != nil {
 		return false, fmt.Errorf("kind of %T: %w", object, err)
@@ -75,9 +85,6 @@ func startCaching(ctx context.Context, c cache.Cache, scheme *runtime.Scheme, ma
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("look whether %s is served: %w", kind, err)
-	}
-	if _, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
-		return false, fmt.Errorf("cache %s: %w", kind, err)
 	}
 	return true, nil
 }

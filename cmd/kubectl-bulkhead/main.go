@@ -57,6 +57,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.flags(root.PersistentFlags())
-	root.AddCommand(registerCommand(c))
+	root.AddCommand(auditCommand(c), registerCommand(c))
 	return root
 }

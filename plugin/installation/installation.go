@@ -27,9 +27,9 @@ import (
 const (
 	// DefaultNamespace is where the documents say to install it.
 	DefaultNamespace = "bulkhead-system"
-	// configMapName holds the flags by which the webhook runs, a YAML list under
+	// ConfigMapName holds the flags by which the webhook runs, a YAML list under
 	// flagsKey, and under versionKey the version of the chart's application.
-	configMapName = "bulkhead-installation"
+	ConfigMapName = "bulkhead-installation"
 	flagsKey      = "flags"
 	versionKey    = "version"
 
@@ -66,17 +66,17 @@ type Installation struct {
 // Read reads what the chart left in the namespace. The error wraps
 // ErrNotInstalled if there is nothing. Close the Installation in the end.
 func Read(ctx context.Context, client kubernetes.Interface, namespace string) (*Installation, error) {
-	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, configMapName, metav1.GetOptions{})
+	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, ConfigMapName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%w in namespace %s: there is no ConfigMap %s; name the namespace of the release with --bulkhead-namespace",
-			ErrNotInstalled, namespace, configMapName)
+			ErrNotInstalled, namespace, ConfigMapName)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read how Bulkhead is set up: %w", err)
 	}
 	i, err := parse(configMap)
 	if err != nil {
-		return nil, fmt.Errorf("ConfigMap %s/%s: %w", namespace, configMapName, err)
+		return nil, fmt.Errorf("ConfigMap %s/%s: %w", namespace, ConfigMapName, err)
 	}
 	for _, bundle := range []struct {
 		path *string
@@ -98,7 +98,7 @@ func parse(configMap *corev1.ConfigMap) (*Installation, error) {
 	if err := yaml.UnmarshalStrict([]byte(configMap.Data[flagsKey]), &args); err != nil {
 		return nil, fmt.Errorf("%s: %w", flagsKey, err)
 	}
-	f := pflag.NewFlagSet(configMapName, pflag.ContinueOnError)
+	f := pflag.NewFlagSet(ConfigMapName, pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	flags.Issuer(f, &i.Issuer)
 	flags.Storage(f, &i.Storage)

@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/bulkhead-dev/bulkhead/webhook"
+)
+
+// pageSize is how many objects are asked for at once: client-go's default.
+const pageSize = 500
+
+// page is what is read of a list, of whichever kind: the rules decode the objects
+// themselves.
+type page struct {
+	Metadata metav1.ListMeta   `json:"metadata"`
+	Items    []json.RawMessage `json:"items"`
+}
+
+// item is what is read of an object before the rules.
+type item struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+}
+
+// kind judges all objects of a kind. A kind that is not served has none.
+func (s *scan) kind(ctx context.Context, kind metav1.GroupKind) error {
+	mapping, err := s.mapper.RESTMapping(schema.GroupKind(kind))
+	if meta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("kind %s: %w", kind.String(), err)
+	}
+	return s.pages(ctx, mapping, func(raw json.RawMessage) error {
+		var it item
+		if err := json.Unmarshal(raw, &it); err != nil {
+			return fmt.Errorf("read a %s: %w", kind.Kind, err)
+		}
+		return s.judge(ctx, mapping.GroupVersionKind, &it.Metadata, raw)
+	})
+}
+
+// pages calls each for every object of a kind, a page at a time.
+func (s *scan) pages(ctx context.Context, mapping *meta.RESTMapping, each func(json.RawMessage) error) error {
+	client, err := rawClient(s.cfg.Kubernetes, mapping)
+	if err != nil {
+		return err
+	}
+	what := mapping.Resource.Resource
+	for done, next := 0, ""; ; {
+		text, err := client.Get().Resource(what).
+			VersionedParams(&metav1.ListOptions{Limit: pageSize, Continue: next}, metav1.ParameterCodec).DoRaw(ctx)
+		switch {
+		case apierrors.IsForbidden(err):
+			s.unchecked("%s: %v", what, err)
+			return nil
+		case apierrors.IsResourceExpired(err):
+			return fmt.Errorf("list %s: it took longer than the API server keeps a list; try again when it is less busy: %w", what, err)
+		case err != nil:
+			return fmt.Errorf("list %s: %w", what, err)
+		}
+		var p page
+		if err := json.Unmarshal(text, &p); err != nil {
+			return fmt.Errorf("list %s: %w", what, err)
+		}
+		for _, raw := range p.Items {
+			if err := each(raw); err != nil {
+				return err
+			}
+		}
+		done += len(p.Items)
+		total := done
+		if p.Metadata.RemainingItemCount != nil {
+			total += int(*p.Metadata.RemainingItemCount)
+		}
+		s.cfg.Progress(what, done, total)
+		if next = p.Metadata.Continue; next == "" {
+			s.checked(mapping.GroupVersionKind.Kind, done)
+			return nil
+		}
+	}
+}
+
+// rawClient asks for JSON of one group and version.
+func rawClient(config *rest.Config, mapping *meta.RESTMapping) (*rest.RESTClient, error) {
+	of := rest.CopyConfig(config)
+	version := mapping.GroupVersionKind.GroupVersion()
+	of.GroupVersion, of.APIPath = &version, "/apis"
+	if version.Group == "" {
+		of.APIPath = "/api"
+	}
+	of.AcceptContentTypes, of.ContentType = "application/json", "application/json"
+	client, err := rest.UnversionedRESTClientFor(of)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return client, nil
+}
+
+// judge asks the webhook's rules about one object.
+func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, about *metav1.ObjectMeta, raw []byte) error {
+	object := Object{APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Namespace: about.Namespace, Name: about.Name}
+	denials, err := s.auditor.Judge(ctx, metav1.GroupVersionKind(kind), types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, raw)
+	switch {
+	case errors.Is(err, webhook.ErrUnknown):
+		s.unjudgedHandle(kind.Kind)
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("stopped: %w", ctx.Err())
+	case err != nil:
+		s.unchecked("%s: %v", object, err)
+	}
+	left, findings, err := s.leftBehind(ctx, object, about, raw)
+	if err != nil {
+		return err
+	}
+	s.found(findings...)
+	for _, d := range denials {
+		if left && aboutTenant[d.Rule] {
+			continue // these ask for the tenant of a namespace that is gone
+		}
+		s.found(Finding{
+			Rule: d.Rule, Severity: severityOf(d.Rule), Object: object, Field: d.Field, Message: d.Message, Mend: mendOf(d, object),
+		})
+	}
+	return nil
+}

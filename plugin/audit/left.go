@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bulkhead-dev/bulkhead/storage"
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+// aboutTenant are the rules that compare a volume or content with the tenant of
+// its namespace as it is now.
+var aboutTenant = map[string]bool{"BH-B2": true, "BH-B3": true, "BH-C1": true, "BH-C3": true}
+
+// held is a volume or snapshot content of ours, as far as it outlives its
+// namespace.
+type held struct {
+	// namespace of its claim or snapshot.
+	namespace string
+	// handle on the storage cluster.
+	handle string
+	// deletion is the Secret that it is deleted with.
+	deletion tenancy.SecretRef
+}
+
+// leftBehind judges what a volume or snapshot content says of whose it is. left
+// is whether that is a namespace that is gone, or was made again.
+func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.ObjectMeta, raw []byte) (left bool, findings []Finding, err error) {
+	h, ours, err := s.heldBy(object.Kind, about, raw)
+	if err != nil || !ours || h.namespace == "" {
+		return false, nil, err // the rules have more to say of what names no claim
+	}
+	tenant, said := tenancy.OriginOf(about.Annotations)
+	if !said {
+		return false, []Finding{{
+			Rule: checkOrigin, Severity: Medium, Object: object, Field: "metadata.annotations[" + tenancy.OriginUID + "]",
+			Message: "nothing says whose this is: it was made before the install, or while the webhook was away",
+			Mend:    adoptMend(checkOrigin, object),
+		}}, nil
+	}
+	ns, err := s.namespace(ctx, h.namespace)
+	if err != nil {
+		return false, nil, err
+	}
+	if ns != nil && tenant.Same(tenancy.Of(ns.Name, string(ns.UID), ns.Labels)) {
+		return false, nil, nil
+	}
+	if ns != nil && string(ns.UID) == tenant.UID {
+		return true, []Finding{{
+			Rule: "BH-E3", Severity: High, Object: object, Field: "metadata.annotations[" + tenancy.TenantLabel + "]",
+			Message: "its namespace has moved to another tenant, and it stayed with the former one",
+			Mend:    "label the namespace as it was, or copy the data into a claim of the tenant",
+		}}, nil
+	}
+	findings, err = s.judgeLeft(ctx, object, h, tenant)
+	return true, findings, err
+}
+
+// judgeLeft judges what is left of a namespace that is gone.
+func (s *scan) judgeLeft(ctx context.Context, object Object, h held, tenant tenancy.Tenant) ([]Finding, error) {
+	retired := s.cfg.Installation.Layout.RetiredSecret(tenant.UID)
+	if h.deletion != retired {
+		return []Finding{{
+			Rule: checkLeft, Severity: High, Object: object, Field: "metadata.annotations",
+			Message: "its namespace is gone, and it is not pointed to the token that was kept for it",
+			Mend:    "see the log of the Bulkhead sidecar, which points it to Secret " + retired.String(),
+		}}, nil
+	}
+	_, err := s.metadata.Resource(secrets).Namespace(retired.Namespace).Get(ctx, retired.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return []Finding{{
+			Rule: checkLeft, Severity: Medium, Object: object,
+			Message: "its namespace is gone, and so is the token that it is deleted with",
+			Mend:    "see the log of the Bulkhead sidecar, which mints it anew from what the object says of its origin",
+		}}, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for Secret %s: %w", retired, err)
+	}
+	if err := s.may(ctx, tenant, h.handle, storage.Read); errors.Is(err, storage.ErrDenied) {
+		return []Finding{{
+			Rule: checkLeft, Severity: High, Object: object,
+			Message: "its namespace is gone, and the storage cluster does not let that tenant have the volume or snapshot",
+			Mend:    "find out on the storage cluster whose it is, and delete the object if it is not this one's",
+		}}, nil
+	}
+	return nil, nil
+}
+
+// heldBy reads a volume or content; ours is false for any other object and those
+// of other drivers.
+func (s *scan) heldBy(kind string, about *metav1.ObjectMeta, raw []byte) (h held, ours bool, err error) {
+	drivers := s.cfg.Installation.Rules.Drivers
+	switch kind {
+	case "PersistentVolume":
+		var pv corev1.PersistentVolume
+		if err := json.Unmarshal(raw, &pv); err != nil {
+			return held{}, false, fmt.Errorf("read volume %s: %w", about.Name, err)
+		}
+		switch {
+		case pv.Spec.CSI != nil && drivers.IsCSI(pv.Spec.CSI.Driver):
+			h.handle = pv.Spec.CSI.VolumeHandle
+		case pv.Spec.PortworxVolume != nil:
+			h.handle = pv.Spec.PortworxVolume.VolumeID
+		default:
+			return held{}, false, nil
+		}
+		if ref := pv.Spec.ClaimRef; ref != nil {
+			h.namespace = ref.Namespace
+		}
+		h.deletion = tenancy.SecretRef{Namespace: about.Annotations[tenancy.DeletionSecretNamespace], Name: about.Annotations[tenancy.DeletionSecretName]}
+		return h, true, nil
+	case "VolumeSnapshotContent":
+		var content snapshotv1.VolumeSnapshotContent
+		if err := json.Unmarshal(raw, &content); err != nil {
+			return held{}, false, fmt.Errorf("read content %s: %w", about.Name, err)
+		}
+		ref := content.Spec.VolumeSnapshotRef
+		h = held{
+			namespace: ref.Namespace,
+			deletion:  tenancy.SecretRef{Namespace: about.Annotations[tenancy.SnapshotDeletionSecretNamespace], Name: about.Annotations[tenancy.SnapshotDeletionSecretName]},
+		}
+		for _, handle := range []*string{content.Spec.Source.VolumeHandle, content.Spec.Source.SnapshotHandle} {
+			if handle != nil {
+				h.handle = *handle
+			}
+		}
+		if content.Status != nil && content.Status.SnapshotHandle != nil {
+			h.handle = *content.Status.SnapshotHandle
+		}
+		return h, drivers.IsCSI(content.Spec.Driver), nil
+	}
+	return held{}, false, nil
+}
