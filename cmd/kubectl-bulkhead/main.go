@@ -57,6 +57,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.flags(root.PersistentFlags())
-	root.AddCommand(auditCommand(c), registerCommand(c))
+	root.AddCommand(adoptCommand(c), auditCommand(c), registerCommand(c))
 	return root
 }

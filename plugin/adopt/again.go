@@ -1,0 +1,83 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// patience is how long an object may take to go, or to be let in again.
+	patience     = 2 * time.Minute
+	pollInterval = 100 * time.Millisecond
+)
+
+// asNew removes from an object what the API server wrote, so that it can be
+// created again.
+func asNew(object client.Object) {
+	object.SetUID("")
+	object.SetResourceVersion("")
+	object.SetGeneration(0)
+	object.SetCreationTimestamp(metav1.Time{})
+	object.SetDeletionTimestamp(nil)
+	object.SetDeletionGracePeriodSeconds(nil)
+	object.SetManagedFields(nil)
+}
+
+// foreseen is what the API server and the webhook make of an object, by a dry run
+// under a name that nobody has. Whatever they refuse, they refuse now, and not
+// when the object is gone.
+func (a *Adopter) foreseen(ctx context.Context, object client.Object) error {
+	name := object.GetName()
+	object.SetName("bulkhead-adopt-" + uuid.NewString())
+	err := a.client.Create(ctx, object, client.DryRunAll)
+	object.SetName(name)
+	asNew(object)
+	if err != nil {
+		return fmt.Errorf("it would be refused: %w", err)
+	}
+	return nil
+}
+
+// createAgain makes an object that was deleted. It goes on trying: there is no
+// other now.
+func (a *Adopter) createAgain(ctx context.Context, object client.Object) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		asNew(object)
+		if last = a.client.Create(ctx, object); apierrors.IsAlreadyExists(last) {
+			return false, fmt.Errorf("somebody else made it: %w", last)
+		}
+		return last == nil, nil
+	})
+	if last != nil && !apierrors.IsAlreadyExists(last) {
+		err = errors.Join(err, last)
+	}
+	if err != nil {
+		return fmt.Errorf("make it again: %w; its journal stays: kubectl bulkhead adopt finish", err)
+	}
+	return nil
+}
+
+// waitGone waits until the object of that uid is gone.
+func (a *Adopter) waitGone(ctx context.Context, object client.Object, uid types.UID) error {
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		err := a.client.Get(ctx, client.ObjectKeyFromObject(object), object)
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return err == nil && object.GetUID() != uid, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait until it is gone: %w", err)
+	}
+	return nil
+}

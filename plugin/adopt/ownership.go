@@ -1,0 +1,344 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	"github.com/libopenstorage/openstorage/api"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
+	"github.com/bulkhead-dev/bulkhead/storage"
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+const ownershipKind = "Volume"
+
+// Storage is the storage cluster, asked as its admin, for the compute cluster of
+// that name.
+type Storage struct {
+	Client *storage.Client
+	// Token is a storage admin's. It is secret.
+	Token string
+	// Cluster is the name of the compute cluster, as subjects have it.
+	Cluster string
+}
+
+func (s Storage) as(ctx context.Context) context.Context { return storage.WithToken(ctx, s.Token) }
+
+// Ownership says which volumes of the storage cluster get another owner.
+type Ownership struct {
+	Selection
+
+	// FromSubjects are the owners whose volumes are taken over, besides those that
+	// nobody owns.
+	FromSubjects []string
+}
+
+// use is what refers to a volume of the storage cluster in this compute cluster.
+type use struct {
+	namespace string
+	volumes   []*corev1.PersistentVolume
+	contents  []*snapshotv1.VolumeSnapshotContent
+}
+
+// errTwoNamespaces says that nobody can tell whose a volume is.
+var errTwoNamespaces = errors.New("volumes of more than one namespace stand for it, so nobody can tell whose it is: remove all but one")
+
+// Ownerships gives volumes and snapshots of the storage cluster to the tenant of
+// the namespace that has them: it adds access for the tenant, has what refers to
+// them name the tenant's token, makes the tenant the owner, and removes all other
+// access, in this order, so that at no time a call is refused.
+func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) error {
+	if len(which.Names) == 0 && !which.All && len(which.FromSubjects) == 0 {
+		return errors.New("want ids of volumes, --from-subject, or --all")
+	}
+	if s.Cluster == "" {
+		return errors.New("there is no token yet that says the name of this cluster; see kubectl bulkhead status")
+	}
+	volumes, err := s.Client.Volumes(s.as(ctx))
+	if err != nil {
+		return err //nolint:wrapcheck // it says what was asked
+	}
+	uses, err := a.uses(ctx)
+	if err != nil {
+		return err
+	}
+	var p plan
+	named := namesLeft(which.Selection)
+	for i := range volumes {
+		v := &volumes[i]
+		delete(named, v.ID)
+		explicit := slices.Contains(which.Names, v.ID)
+		if len(which.Names) > 0 && !explicit {
+			continue
+		}
+		p.add(a.ownership(ctx, s, which, v, uses.of(v), explicit))
+	}
+	if err := notFound("volume on the storage cluster with id", named); err != nil {
+		return err
+	}
+	return a.carryOut(ctx, p)
+}
+
+// usesByHandle are what refers to volumes, by the handle: an id or a name.
+type usesByHandle map[string]*use
+
+func (u usesByHandle) of(v *storage.Volume) (found []*use) {
+	for _, handle := range []string{v.ID, v.Name} {
+		if is := u[handle]; is != nil && !slices.Contains(found, is) {
+			found = append(found, is)
+		}
+	}
+	return found
+}
+
+// severalNamespaces stands for a namespace in a use of more than one.
+const severalNamespaces = "\x00"
+
+// uses finds what refers to volumes of the storage cluster.
+func (a *Adopter) uses(ctx context.Context) (usesByHandle, error) {
+	all := usesByHandle{}
+	at := func(handle, namespace string) *use {
+		u := all[handle]
+		if u == nil {
+			u = &use{namespace: namespace}
+			all[handle] = u
+		}
+		if u.namespace != namespace {
+			u.namespace = severalNamespaces
+		}
+		return u
+	}
+	var volumes corev1.PersistentVolumeList
+	if err := a.client.List(ctx, &volumes); err != nil {
+		return nil, fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	for i := range volumes.Items {
+		if pv := &volumes.Items[i]; a.ours(pv) && pv.Spec.ClaimRef != nil {
+			u := at(a.handle(pv), pv.Spec.ClaimRef.Namespace)
+			u.volumes = append(u.volumes, pv)
+		}
+	}
+	var contents snapshotv1.VolumeSnapshotContentList
+	if err := a.client.List(ctx, &contents); err != nil && !notServed(err) {
+		return nil, fmt.Errorf("list VolumeSnapshotContents: %w", err)
+	}
+	for i := range contents.Items {
+		content := &contents.Items[i]
+		if !a.cfg.Installation.Rules.Drivers.IsCSI(content.Spec.Driver) {
+			continue
+		}
+		handle := content.Spec.Source.SnapshotHandle
+		if content.Status != nil && content.Status.SnapshotHandle != nil {
+			handle = content.Status.SnapshotHandle
+		}
+		if handle != nil {
+			u := at(*handle, content.Spec.VolumeSnapshotRef.Namespace)
+			u.contents = append(u.contents, content)
+		}
+	}
+	return all, nil
+}
+
+// ownership plans the change of one volume.
+func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *storage.Volume, uses []*use, explicit bool) (c change, needed bool, err error) {
+	what := "volume " + v.ID + " (" + output.Plain(v.Name) + ")"
+	skip := func(format string, args ...any) (change, bool, error) {
+		if !explicit {
+			return change{}, false, nil // another's, another cluster's, or right
+		}
+		return change{}, false, fmt.Errorf("%s: %w", what, fmt.Errorf(format, args...))
+	}
+	namespace := which.Namespace
+	if len(uses) > 0 {
+		if namespace = uses[0].namespace; len(uses) > 1 || namespace == severalNamespaces {
+			return change{}, false, fmt.Errorf("%s: %w", what, errTwoNamespaces)
+		}
+		if which.Namespace != "" && which.Namespace != namespace {
+			return skip("it is for namespace %s", namespace)
+		}
+	} else if namespace == "" || !explicit {
+		return skip("nothing in this cluster refers to it: say with -n whose it is")
+	}
+	var ns corev1.Namespace
+	if err := a.client.Get(ctx, types.NamespacedName{Name: namespace}, &ns); client.IgnoreNotFound(err) != nil {
+		return change{}, false, fmt.Errorf("%s: look at namespace %s: %w", what, namespace, err)
+	} else if err != nil {
+		return skip("there is no namespace %s", namespace)
+	}
+	subject := tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(s.Cluster)
+	final := &api.Ownership{Owner: subject}
+	if v.Owner() == subject && !explicit {
+		final.Acls = withoutEverybody(v.Ownership.GetAcls())
+	}
+	switch owner := v.Owner(); {
+	case owner == subject && equalOwnership(v.Ownership, final):
+		return change{}, false, nil
+	case owner == subject, owner == "" && (which.All || explicit), slices.Contains(which.FromSubjects, owner):
+	case owner == "":
+		return change{}, false, nil
+	default:
+		return skip("it is owned by %q: say --from-subject %q if it shall be taken from there", owner, owner)
+	}
+	text, err := diffOf(ownershipText{v.Ownership}, ownershipText{final})
+	if err != nil {
+		return change{}, false, err
+	}
+	var notes []string
+	for _, u := range uses {
+		for _, pv := range u.volumes {
+			notes = append(notes, "then "+volumeKind+" "+pv.Name+" is adopted")
+		}
+		for _, content := range u.contents {
+			notes = append(notes, "then "+contentKind+" "+content.Name+" is adopted")
+		}
+	}
+	return change{what: what + ", for namespace " + namespace, diff: text, notes: notes, apply: func(ctx context.Context) (string, error) {
+		return a.handOver(ctx, s, v, final, uses)
+	}}, true, nil
+}
+
+// handOver gives a volume another owner without a moment in which neither the old
+// token nor the new may use it.
+func (a *Adopter) handOver(ctx context.Context, s Storage, v *storage.Volume, final *api.Ownership, uses []*use) (string, error) {
+	now, err := s.Client.Volume(s.as(ctx), v.ID)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it says what was asked
+	}
+	if !equalOwnership(now.Ownership, v.Ownership) {
+		return "", errors.New("its ownership was changed meanwhile, so it was left as it is")
+	}
+	between := shared(v.Ownership, final.GetOwner())
+	if err := a.setOwnership(ctx, s, v.ID, v.Ownership, between); err != nil {
+		return "", err
+	}
+	referred := 0
+	for _, u := range uses {
+		n, err := a.adoptUse(ctx, u)
+		if err != nil {
+			return "", fmt.Errorf("both owners may use it now, and nothing is lost; run it again when this is mended: %w", err)
+		}
+		referred += n
+	}
+	if err := a.setOwnership(ctx, s, v.ID, between, final); err != nil {
+		return "", fmt.Errorf("both owners may use it now, and nothing is lost; run it again: %w", err)
+	}
+	return fmt.Sprintf("owned by %s; %d references were changed", final.GetOwner(), referred), nil
+}
+
+// shared is an ownership under which the subject may do everything, and whoever
+// could before still can.
+func shared(was *api.Ownership, subject string) *api.Ownership {
+	if was.GetOwner() == "" {
+		// Open to everybody, as it is without an owner.
+		return &api.Ownership{Owner: subject, Acls: &api.Ownership_AccessControl{
+			Public: &api.Ownership_PublicAccessControl{Type: api.Ownership_Admin},
+		}}
+	}
+	is := proto.CloneOf(was)
+	if is.GetOwner() == subject {
+		return is
+	}
+	if is.Acls == nil {
+		is.Acls = &api.Ownership_AccessControl{}
+	}
+	if is.Acls.Collaborators == nil {
+		is.Acls.Collaborators = map[string]api.Ownership_AccessType{}
+	}
+	is.Acls.Collaborators[subject] = api.Ownership_Admin
+	return is
+}
+
+// adoptUse adopts what refers to a volume, and counts what was changed.
+func (a *Adopter) adoptUse(ctx context.Context, u *use) (changed int, err error) {
+	var p plan
+	for _, pv := range u.volumes {
+		p.add(a.volume(ctx, pv))
+	}
+	for _, content := range u.contents {
+		p.add(a.content(ctx, content))
+	}
+	for _, c := range p.changes {
+		if _, err := c.apply(ctx); err != nil {
+			return changed, fmt.Errorf("%s: %w", c.what, err)
+		}
+		changed++
+	}
+	return changed, errors.Join(p.problems...)
+}
+
+func (a *Adopter) setOwnership(ctx context.Context, s Storage, id string, before, after *api.Ownership) error {
+	if equalOwnership(before, after) {
+		return nil
+	}
+	if err := a.cfg.Log.write(Entry{Kind: ownershipKind, Name: id}, ownershipText{before}, ownershipText{after}); err != nil {
+		return err
+	}
+	return s.Client.SetOwnership(s.as(ctx), id, after) //nolint:wrapcheck // it says what was asked
+}
+
+// withoutEverybody are access rights without those of all.
+func withoutEverybody(acls *api.Ownership_AccessControl) *api.Ownership_AccessControl {
+	if acls == nil {
+		return nil
+	}
+	is := proto.CloneOf(acls)
+	is.Public = nil
+	delete(is.Groups, everybody)
+	delete(is.Collaborators, everybody)
+	return is
+}
+
+// everybody is the group and the collaborator that stands for all.
+const everybody = "*"
+
+// equalOwnership reports whether two ownerships say the same.
+func equalOwnership(a, b *api.Ownership) bool { return proto.Equal(normal(a), normal(b)) }
+
+// normal has one form for what says the same.
+func normal(o *api.Ownership) *api.Ownership {
+	if o == nil {
+		return &api.Ownership{}
+	}
+	is := proto.CloneOf(o)
+	if acls := is.GetAcls(); acls != nil && acls.GetPublic() == nil && len(acls.GetGroups())+len(acls.GetCollaborators()) == 0 {
+		is.Acls = nil
+	}
+	return is
+}
+
+// ownershipText is an ownership as the SDK writes it in JSON.
+type ownershipText struct{ *api.Ownership }
+
+// MarshalJSON is for the audit file and for diffs.
+func (o ownershipText) MarshalJSON() ([]byte, error) {
+	if o.Ownership == nil {
+		return []byte("{}"), nil
+	}
+	text, err := protojson.Marshal(o.Ownership)
+	if err != nil {
+		return nil, fmt.Errorf("encode an ownership: %w", err)
+	}
+	return text, nil
+}
+
+// UnmarshalJSON is the reverse of MarshalJSON.
+func (o *ownershipText) UnmarshalJSON(text []byte) error {
+	o.Ownership = &api.Ownership{}
+	if err := protojson.Unmarshal(text, o.Ownership); err != nil {
+		return fmt.Errorf("decode an ownership: %w", err)
+	}
+	return nil
+}
+
+// notServed reports whether a cluster has no such kind.
+func notServed(err error) bool { return meta.IsNoMatchError(err) }

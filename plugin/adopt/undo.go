@@ -1,0 +1,159 @@
+package adopt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Undo makes the changes of an audit file undone, the last first. What was changed
+// again since is left as it is and told. The webhook refuses what it refuses: to
+// go back to a shared token, take its rules out of force first.
+func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
+	var p plan
+	for _, e := range slices.Backward(entries) {
+		if e.Kind == ownershipKind && s == nil {
+			return errors.New("want --storage-token-file: the file has changes of the storage cluster")
+		}
+		if s != nil && e.Cluster != "" && s.Cluster != "" && e.Cluster != s.Cluster {
+			return fmt.Errorf("the file is of cluster %s, and this is %s", e.Cluster, s.Cluster)
+		}
+		c, err := a.undo(s, e)
+		p.add(c, err == nil, err)
+	}
+	a.cfg.Workers = 1 // in this order
+	return a.carryOut(ctx, p)
+}
+
+func (a *Adopter) undo(s *Storage, e Entry) (change, error) {
+	switch e.Kind {
+	case ownershipKind:
+		return a.undoOwnership(s, e)
+	case classKind:
+		return undoRemade(a, e, new(storagev1.StorageClass), new(storagev1.StorageClass), func(now, was *storagev1.StorageClass) bool {
+			return equality.Semantic.DeepEqual(now.Parameters, was.Parameters)
+		}, a.remakeClass)
+	case volumeKind:
+		return undoRemade(a, e, new(corev1.PersistentVolume), new(corev1.PersistentVolume), func(now, was *corev1.PersistentVolume) bool {
+			return equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, was.Spec.PersistentVolumeSource)
+		}, a.remakeVolume)
+	case snapshotClassKind:
+		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotClass), new(snapshotv1.VolumeSnapshotClass), func(now, was *snapshotv1.VolumeSnapshotClass) {
+			now.Parameters = was.Parameters
+		})
+	case contentKind:
+		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotContent), new(snapshotv1.VolumeSnapshotContent), func(now, was *snapshotv1.VolumeSnapshotContent) {
+			now.Annotations = was.Annotations
+		})
+	case claimKind:
+		return undoChanged(a, e, new(corev1.PersistentVolumeClaim), new(corev1.PersistentVolumeClaim), func(now, was *corev1.PersistentVolumeClaim) {
+			now.Annotations = was.Annotations
+		})
+	}
+	return change{}, fmt.Errorf("%s %s: the file was written by another version of kubectl bulkhead: use that", e.Kind, e.Name)
+}
+
+func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
+	var before, after ownershipText
+	if err := errors.Join(json.Unmarshal(e.Before, &before), json.Unmarshal(e.After, &after)); err != nil {
+		return change{}, fmt.Errorf("volume %s: %w", e.Name, err)
+	}
+	text, err := diffOf(after, before)
+	if err != nil {
+		return change{}, err
+	}
+	return change{what: "volume " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
+		now, err := s.Client.Volume(s.as(ctx), e.Name)
+		if err != nil {
+			return "", err //nolint:wrapcheck // it says what was asked
+		}
+		if equalOwnership(now.Ownership, before.Ownership) {
+			return "is so already", nil
+		}
+		if !equalOwnership(now.Ownership, after.Ownership) {
+			return "", errors.New("its ownership was changed since, so it is left as it is")
+		}
+		if err := a.setOwnership(ctx, *s, e.Name, now.Ownership, before.Ownership); err != nil {
+			return "", err
+		}
+		return "undone", nil
+	}}, nil
+}
+
+// undoRemade makes an object again as it was.
+func undoRemade[T any, O interface {
+	*T
+	client.Object
+	DeepCopy() *T
+}](a *Adopter, e Entry, before, after O, same func(now, was O) bool, remake func(ctx context.Context, now, was O) (string, error)) (change, error) {
+	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
+		return change{}, fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
+	}
+	text, err := diffOf(after, before)
+	if err != nil {
+		return change{}, err
+	}
+	return change{what: e.Kind + " " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
+		now := O(new(T))
+		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); err != nil {
+			return "", fmt.Errorf("look at it: %w", err)
+		}
+		if same(now, before) {
+			return a.undoAnnotations(ctx, now, before)
+		}
+		if !same(now, after) {
+			return "", errors.New("it was changed since, so it is left as it is")
+		}
+		was := O(before.DeepCopy())
+		asNew(was)
+		if err := a.foreseen(ctx, O(was.DeepCopy())); err != nil {
+			return "", err
+		}
+		return remake(ctx, now, was)
+	}}, nil
+}
+
+// undoAnnotations puts back the annotations of an object that was not made again.
+func (a *Adopter) undoAnnotations(ctx context.Context, now, was client.Object) (string, error) {
+	if equality.Semantic.DeepEqual(now.GetAnnotations(), was.GetAnnotations()) {
+		return "is so already", nil
+	}
+	now.SetAnnotations(was.GetAnnotations())
+	if err := a.client.Update(ctx, now); err != nil {
+		return "", fmt.Errorf("change it back: %w", err)
+	}
+	return "undone", nil
+}
+
+// undoChanged changes an object back.
+func undoChanged[T any, O interface {
+	*T
+	client.Object
+}](a *Adopter, e Entry, before, after O, put func(now, was O)) (change, error) {
+	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
+		return change{}, fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
+	}
+	text, err := diffOf(after, before)
+	if err != nil {
+		return change{}, err
+	}
+	return change{what: e.Kind + " " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
+		now := O(new(T))
+		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); err != nil {
+			return "", fmt.Errorf("look at it: %w", err)
+		}
+		put(now, before)
+		if err := a.client.Update(ctx, now); err != nil {
+			return "", fmt.Errorf("change it back: %w", err)
+		}
+		return "undone", nil
+	}}, nil
+}

@@ -1,0 +1,261 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+)
+
+const volumeKind = "PersistentVolume"
+
+// Volumes has PVs of our drivers name the token of their claim's namespace, and
+// say whose they are. The source of a PV is immutable, so one that names another
+// Secret is deleted and made again for the same claim, with the reclaim policy
+// Retain until that is done: the volume itself is never touched, and what is
+// mounted stays mounted.
+func (a *Adopter) Volumes(ctx context.Context, which Selection) error {
+	if err := which.validate(); err != nil {
+		return err
+	}
+	var volumes corev1.PersistentVolumeList
+	if err := a.client.List(ctx, &volumes); err != nil {
+		return fmt.Errorf("list PersistentVolumes: %w", err)
+	}
+	var p plan
+	named := namesLeft(which)
+	for i := range volumes.Items {
+		pv := &volumes.Items[i]
+		delete(named, pv.Name)
+		if ref := pv.Spec.ClaimRef; ref == nil && which.has(pv.Name, "") && !which.All && a.ours(pv) {
+			p.add(change{}, false, fmt.Errorf("%s %s: it names no claim, so nobody knows whose it is: set its spec.claimRef first", volumeKind, pv.Name))
+		} else if ref != nil && which.has(pv.Name, ref.Namespace) && a.ours(pv) {
+			p.add(a.volume(ctx, pv))
+		}
+	}
+	if err := notFound(volumeKind, named); err != nil {
+		return err
+	}
+	return a.carryOut(ctx, p)
+}
+
+// ours reports whether a PV lies on the storage cluster.
+func (a *Adopter) ours(pv *corev1.PersistentVolume) bool { return a.handle(pv) != "" }
+
+// handle is that of the volume that a PV of our drivers stands for, empty for
+// others.
+func (a *Adopter) handle(pv *corev1.PersistentVolume) string {
+	switch {
+	case pv.Spec.CSI != nil && a.cfg.Installation.Rules.Drivers.IsCSI(pv.Spec.CSI.Driver):
+		return pv.Spec.CSI.VolumeHandle
+	case pv.Spec.PortworxVolume != nil:
+		return pv.Spec.PortworxVolume.VolumeID
+	}
+	return ""
+}
+
+// volume plans the change of one PV.
+func (a *Adopter) volume(ctx context.Context, pv *corev1.PersistentVolume) (c change, needed bool, err error) {
+	what := volumeKind + " " + pv.Name
+	fail := func(err error) (change, bool, error) { return change{}, false, fmt.Errorf("%s: %w", what, err) }
+	left, err := a.leftBehind(ctx, pv.Spec.ClaimRef.Namespace, pv.Annotations)
+	if err != nil {
+		return fail(err)
+	}
+	if left || pv.DeletionTimestamp != nil {
+		return change{}, false, nil // the sidecar keeps its token; there is no namespace to give it to
+	}
+	adopted := pv.DeepCopy()
+	a.strip(adopted)
+	if err := a.foreseen(ctx, adopted); err != nil {
+		return fail(fmt.Errorf("%w; if the storage cluster does not let the namespace have the volume: "+
+			"kubectl bulkhead adopt volume %s", err, a.handle(pv)))
+	}
+	adopted.Spec.ClaimRef, adopted.Finalizers = pv.Spec.ClaimRef.DeepCopy(), pv.Finalizers
+	text, err := diffOf(pv, adopted)
+	if err != nil || text == "" {
+		return change{}, false, err
+	}
+	if equality.Semantic.DeepEqual(pv.Spec.PersistentVolumeSource, adopted.Spec.PersistentVolumeSource) {
+		adopted.ResourceVersion, adopted.UID = pv.ResourceVersion, pv.UID
+		return a.update(ctx, volumeKind, pv, adopted)
+	}
+	return change{
+		what: what + ", of claim " + pv.Spec.ClaimRef.Namespace + "/" + pv.Spec.ClaimRef.Name, diff: text,
+		notes: []string{"it is deleted and made again for the same claim, with reclaim policy Retain until then; the volume stays, mounted or not"},
+		apply: func(ctx context.Context) (string, error) { return a.remakeVolume(ctx, pv, adopted) },
+	}, true, nil
+}
+
+// strip takes off a PV what names Secrets, for the webhook to write what belongs
+// there.
+func (a *Adopter) strip(pv *corev1.PersistentVolume) {
+	asNew(pv)
+	pv.Status = corev1.PersistentVolumeStatus{}
+	for _, pairs := range [][]tenancy.Pair{a.cfg.Installation.Layout.VolumeAnnotations(""), a.cfg.Installation.Layout.ClaimAnnotations("")} {
+		for _, pair := range pairs {
+			delete(pv.Annotations, pair.NameKey)
+			delete(pv.Annotations, pair.NamespaceKey)
+		}
+	}
+	if csi := pv.Spec.CSI; csi != nil {
+		csi.ControllerExpandSecretRef, csi.ControllerPublishSecretRef = nil, nil
+		csi.NodeExpandSecretRef, csi.NodePublishSecretRef, csi.NodeStageSecretRef = nil, nil, nil
+	}
+}
+
+// leftBehind reports whether an object says that it is of a namespace that is
+// gone, made again or not, or is for none.
+func (a *Adopter) leftBehind(ctx context.Context, namespace string, annotations map[string]string) (bool, error) {
+	var ns corev1.Namespace
+	err := a.client.Get(ctx, types.NamespacedName{Name: namespace}, &ns)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at namespace %s: %w", namespace, err)
+	}
+	origin, said := tenancy.OriginOf(annotations)
+	return said && !origin.Same(tenancy.Of(ns.Name, string(ns.UID), ns.Labels)), nil
+}
+
+func (a *Adopter) remakeVolume(ctx context.Context, pv, adopted *corev1.PersistentVolume) (string, error) {
+	if err := a.cfg.Log.write(Entry{Kind: volumeKind, Name: pv.Name}, pv, adopted); err != nil {
+		return "", err
+	}
+	j, err := a.begin(ctx, volumeKind, pv.Name, pv, adopted)
+	if err != nil {
+		return "", err
+	}
+	_, done, err := a.finishVolume(ctx, j)
+	return done, err
+}
+
+// finishVolume makes a PV again, from whichever point it was left at.
+func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done string, err error) {
+	var pv, adopted corev1.PersistentVolume
+	if err := j.read(&pv, &adopted); err != nil {
+		return "", "", err
+	}
+	what = volumeKind + " " + pv.Name
+	began := time.Now()
+	var now corev1.PersistentVolume
+	switch err := a.client.Get(ctx, client.ObjectKeyFromObject(&pv), &now); {
+	case apierrors.IsNotFound(err):
+		err = a.remade(ctx, &adopted)
+		if err != nil {
+			return what, "", err
+		}
+	case err != nil:
+		return what, "", fmt.Errorf("look at it: %w", err)
+	case now.UID == pv.UID:
+		if untouched, err := a.takeAway(ctx, &pv, &now); err != nil {
+			if untouched {
+				err = a.abandon(ctx, j, err)
+			}
+			return what, "", err
+		}
+		if err := a.remade(ctx, &adopted); err != nil {
+			return what, "", err
+		}
+	case !equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, adopted.Spec.PersistentVolumeSource) ||
+		now.Spec.ClaimRef == nil || now.Spec.ClaimRef.UID != adopted.Spec.ClaimRef.UID:
+		return what, "", fmt.Errorf("somebody else made a volume of that name; journal %s has the former one", j.configMap.Name)
+	}
+	gap := time.Since(began).Round(time.Millisecond)
+	note, err := a.settle(ctx, &adopted)
+	if err != nil {
+		return what, "", err
+	}
+	return what, fmt.Sprintf("made again in %s%s", gap, note), a.end(ctx, j)
+}
+
+// takeAway deletes the PV, but not its volume: the reclaim policy is Retain first.
+// untouched is whether it is as it was.
+func (a *Adopter) takeAway(ctx context.Context, pv, now *corev1.PersistentVolume) (untouched bool, err error) {
+	if now.DeletionTimestamp == nil {
+		is, was := now.Spec.DeepCopy(), pv.Spec.DeepCopy()
+		is.PersistentVolumeReclaimPolicy, was.PersistentVolumeReclaimPolicy = "", ""
+		if !equality.Semantic.DeepEqual(is, was) {
+			return true, errors.New("it was changed meanwhile, so it was left as it is")
+		}
+		if now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
+			now.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
+			if err := a.client.Update(ctx, now); err != nil {
+				return true, fmt.Errorf("set its reclaim policy to Retain: %w", err)
+			}
+		}
+		err := a.client.Delete(ctx, now, client.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("delete it, with reclaim policy Retain: %w", err)
+		}
+	}
+	// What keeps it is the claim that it is bound to, and a node that it is
+	// attached to; neither loses anything, as it comes back. A merge patch with the
+	// uid changes no other object of the name.
+	body := fmt.Sprintf(`{"metadata":{"uid":%q,"finalizers":null}}`, pv.UID)
+	if err := a.client.Patch(ctx, now, client.RawPatch(types.MergePatchType, []byte(body))); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("let it go: %w", err)
+	}
+	return false, a.waitGone(ctx, now, pv.UID)
+}
+
+// remade creates the PV as it will be, with reclaim policy Retain for now.
+func (a *Adopter) remade(ctx context.Context, adopted *corev1.PersistentVolume) error {
+	again := adopted.DeepCopy()
+	again.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
+	// The binder compares these; the versions are of the former volume's time.
+	again.Spec.ClaimRef.ResourceVersion = ""
+	return a.createAgain(ctx, again)
+}
+
+// settle waits until the claim has its volume back, and gives that the reclaim
+// policy that it had.
+func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) (note string, err error) {
+	key := types.NamespacedName{Namespace: adopted.Spec.ClaimRef.Namespace, Name: adopted.Spec.ClaimRef.Name}
+	var claim corev1.PersistentVolumeClaim
+	err = wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		err := a.client.Get(ctx, key, &claim)
+		return err == nil && (claim.UID != adopted.Spec.ClaimRef.UID || claim.Status.Phase == corev1.ClaimBound), err
+	})
+	if wanted := adopted.Spec.ClaimRef.UID; apierrors.IsNotFound(err) || (err == nil && wanted != "" && claim.UID != wanted) {
+		// Its claim was deleted, before or meanwhile: what becomes of the volume is
+		// for a person to say, not for a policy that was set back in that moment.
+		if adopted.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
+			return "", nil
+		}
+		return "; its claim is gone, so it keeps the reclaim policy Retain", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("wait until claim %s is Bound again: %w; the volume is there, with reclaim policy Retain: kubectl bulkhead adopt finish", key, err)
+	}
+	patch := fmt.Appendf(nil, `{"spec":{"persistentVolumeReclaimPolicy":%q}}`, adopted.Spec.PersistentVolumeReclaimPolicy)
+	if err := a.client.Patch(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: adopted.Name}}, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return "", fmt.Errorf("set its reclaim policy back to %s: %w; kubectl bulkhead adopt finish", adopted.Spec.PersistentVolumeReclaimPolicy, err)
+	}
+	return "", nil
+}
+
+// annotated is a copy of annotations with those pairs and that origin.
+func annotated(annotations map[string]string, pairs []tenancy.Pair, origin map[string]string) map[string]string {
+	is := maps.Clone(annotations)
+	if is == nil {
+		is = map[string]string{}
+	}
+	for _, pair := range pairs {
+		maps.Copy(is, pair.Values())
+	}
+	maps.Copy(is, origin)
+	return is
+}
