@@ -143,7 +143,7 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 	if err != nil {
 		return err
 	}
-	asked, err := o.admin.open(installed)
+	asked, err := o.admin.open(installed, cmd.Flags())
 	if err != nil {
 		return err
 	}

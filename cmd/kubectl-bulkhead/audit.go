@@ -35,7 +35,7 @@ func auditCommand(c *connection) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, installed.Close()) }()
-			asked, err := admin.open(installed)
+			asked, err := admin.open(installed, cmd.Flags())
 			if err != nil {
 				return err
 			}

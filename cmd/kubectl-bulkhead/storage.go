@@ -20,7 +20,6 @@ import (
 type storageAdmin struct {
 	endpoint  storage.Endpoint
 	tokenFile string
-	set       *pflag.FlagSet
 }
 
 func (a *storageAdmin) flags(f *pflag.FlagSet) {
@@ -33,14 +32,13 @@ func (a *storageAdmin) flags(f *pflag.FlagSet) {
 	} {
 		f.Lookup(name).Usage = usage
 	}
-	a.set = f
 }
 
 // maxToken bounds the token file, in bytes.
 const maxToken = 64 << 10
 
-// open returns nil if there is no token to ask with.
-func (a *storageAdmin) open(i *installation.Installation) (*audit.Storage, error) {
+// open returns nil if there is no token to ask with. f are the flags of the command.
+func (a *storageAdmin) open(i *installation.Installation, f *pflag.FlagSet) (*audit.Storage, error) {
 	if a.tokenFile == "" {
 		return nil, nil
 	}
@@ -52,7 +50,7 @@ func (a *storageAdmin) open(i *installation.Installation) (*audit.Storage, error
 	if a.endpoint.Address != "" {
 		endpoint.Address = a.endpoint.Address
 	}
-	if a.set.Changed("sdk-tls") {
+	if f.Changed("sdk-tls") {
 		endpoint.TLS = a.endpoint.TLS
 	}
 	if a.endpoint.CAFile != "" {

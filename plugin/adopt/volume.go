@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -185,19 +186,10 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 // untouched is whether it is as it was.
 func (a *Adopter) takeAway(ctx context.Context, pv, now *corev1.PersistentVolume) (untouched bool, err error) {
 	if now.DeletionTimestamp == nil {
-		is, was := now.Spec.DeepCopy(), pv.Spec.DeepCopy()
-		is.PersistentVolumeReclaimPolicy, was.PersistentVolumeReclaimPolicy = "", ""
-		if !equality.Semantic.DeepEqual(is, was) {
-			return true, errors.New("it was changed meanwhile, so it was left as it is")
+		if err := a.retain(ctx, pv, now); err != nil {
+			return true, err
 		}
-		if now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
-			now.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
-			if err := a.client.Update(ctx, now); err != nil {
-				return true, fmt.Errorf("set its reclaim policy to Retain: %w", err)
-			}
-		}
-		err := a.client.Delete(ctx, now, client.Preconditions{UID: &now.UID, ResourceVersion: &now.ResourceVersion})
-		if client.IgnoreNotFound(err) != nil {
+		if err := a.client.Delete(ctx, now, client.Preconditions{UID: &pv.UID}); client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("delete it, with reclaim policy Retain: %w", err)
 		}
 	}
@@ -209,6 +201,29 @@ func (a *Adopter) takeAway(ctx context.Context, pv, now *corev1.PersistentVolume
 		return false, fmt.Errorf("let it go: %w", err)
 	}
 	return false, a.waitGone(ctx, now, pv.UID)
+}
+
+// retain sets the reclaim policy of a PV that is what was shown.
+func (a *Adopter) retain(ctx context.Context, pv, now *corev1.PersistentVolume) error {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := a.client.Get(ctx, client.ObjectKeyFromObject(pv), now); err != nil {
+			return err //nolint:wrapcheck // below
+		}
+		is, was := now.Spec.DeepCopy(), pv.Spec.DeepCopy()
+		is.PersistentVolumeReclaimPolicy, was.PersistentVolumeReclaimPolicy = "", ""
+		if now.UID != pv.UID || !equality.Semantic.DeepEqual(is, was) {
+			return errors.New("it was changed meanwhile, so it was left as it is")
+		}
+		if now.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
+			return nil
+		}
+		now.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
+		return a.client.Update(ctx, now) //nolint:wrapcheck // below
+	})
+	if err != nil {
+		return fmt.Errorf("set its reclaim policy to Retain: %w", err)
+	}
+	return nil
 }
 
 // remade creates the PV as it will be, with reclaim policy Retain for now.

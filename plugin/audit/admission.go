@@ -3,9 +3,11 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -30,7 +32,7 @@ func (s *scan) admission(ctx context.Context) error {
 	var asked []call
 	if err == nil {
 		for _, w := range mutating.Webhooks {
-			asked = append(asked, call{w.Name, w.FailurePolicy, w.ClientConfig.CABundle, w.NamespaceSelector, w.ObjectSelector})
+			asked = append(asked, call{w.Name, w.FailurePolicy, len(w.MatchConditions), w.ClientConfig.CABundle, w.NamespaceSelector, w.ObjectSelector})
 		}
 	}
 	s.configuration("MutatingWebhookConfiguration", asked)
@@ -41,25 +43,32 @@ func (s *scan) admission(ctx context.Context) error {
 	asked = nil
 	if err == nil {
 		for _, w := range validating.Webhooks {
-			asked = append(asked, call{w.Name, w.FailurePolicy, w.ClientConfig.CABundle, w.NamespaceSelector, w.ObjectSelector})
+			asked = append(asked, call{w.Name, w.FailurePolicy, len(w.MatchConditions), w.ClientConfig.CABundle, w.NamespaceSelector, w.ObjectSelector})
 		}
 	}
 	s.configuration("ValidatingWebhookConfiguration", asked)
 	return s.policies(ctx)
 }
 
+// again is how what the chart makes is made again.
+const again = "helm upgrade the bulkhead release"
+
 // call is how the API server asks a webhook, of either kind.
 type call struct {
 	name                    string
 	failurePolicy           *admissionregistrationv1.FailurePolicyType
+	conditions              int
 	caBundle                []byte
 	ofNamespaces, ofObjects *metav1.LabelSelector
 }
 
+// dispensable is the webhook that may be passed over: it is asked about what the
+// driver's own provisioner makes, which is let in while no webhook answers.
+const dispensable = "provisionedvolumes."
+
 // configuration judges one webhook configuration.
 func (s *scan) configuration(kind string, asked []call) {
 	object := Object{APIVersion: admissionGroup, Kind: kind, Name: registration}
-	const again = "helm upgrade the bulkhead release"
 	if len(asked) == 0 {
 		s.found(Finding{Rule: checkExempt, Severity: High, Object: object, Message: "the API server does not ask the webhook", Mend: again})
 		return
@@ -67,27 +76,50 @@ func (s *scan) configuration(kind string, asked []call) {
 	s.checked(kind, 1)
 	for i, w := range asked {
 		field := fmt.Sprintf("webhooks[%d]", i)
-		if w.failurePolicy != nil && *w.failurePolicy != admissionregistrationv1.Fail {
+		mayIgnore := strings.HasPrefix(w.name, dispensable) && w.conditions > 0
+		if w.failurePolicy != nil && *w.failurePolicy != admissionregistrationv1.Fail && !mayIgnore {
 			s.found(Finding{
-				Rule: checkExempt, Severity: High, Object: object, Field: field + ".failurePolicy",
+				Rule: checkExempt, Severity: High, Object: object, Fields: []string{field + ".failurePolicy"},
 				Message: "while the webhook does not answer everything is let in", Mend: "set it to Fail: " + again,
 			})
 		}
 		if len(w.caBundle) == 0 {
 			s.found(Finding{
-				Rule: checkExempt, Severity: Medium, Object: object, Field: field + ".clientConfig.caBundle",
+				Rule: checkExempt, Severity: Medium, Object: object, Fields: []string{field + ".clientConfig.caBundle"},
 				Message: "the API server cannot verify the webhook", Mend: "see the log of the Bulkhead webhook: it writes the bundle",
 			})
 		}
-		for name, selector := range map[string]*metav1.LabelSelector{"namespaceSelector": w.ofNamespaces, "objectSelector": w.ofObjects} {
-			if selector != nil && len(selector.MatchLabels)+len(selector.MatchExpressions) > 0 {
-				s.found(Finding{
-					Rule: checkExempt, Severity: High, Object: object, Field: field + "." + name,
-					Message: "the webhook is not asked about objects that the selector leaves out, and who labels them decides", Mend: again,
-				})
-			}
+		if !s.ownNamespacesAlone(w.ofNamespaces) {
+			s.found(leavesOut(object, field+".namespaceSelector"))
+		}
+		if !selectsAll(w.ofObjects) {
+			s.found(leavesOut(object, field+".objectSelector"))
 		}
 	}
+}
+
+func leavesOut(object Object, field string) Finding {
+	return Finding{
+		Rule: checkExempt, Severity: High, Object: object, Fields: []string{field},
+		Message: "the webhook is not asked about objects that the selector leaves out, and who labels them decides", Mend: again,
+	}
+}
+
+func selectsAll(selector *metav1.LabelSelector) bool {
+	return selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0
+}
+
+// ownNamespacesAlone reports whether a selector leaves out nothing but Bulkhead's
+// own namespaces, by the label that the API server itself sets.
+func (s *scan) ownNamespacesAlone(selector *metav1.LabelSelector) bool {
+	if selectsAll(selector) {
+		return true
+	}
+	own := []string{s.cfg.Installation.Namespace, s.cfg.Installation.Layout.TokenNamespace}
+	foreign := func(name string) bool { return !slices.Contains(own, name) }
+	return len(selector.MatchLabels) == 0 && !slices.ContainsFunc(selector.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool {
+		return e.Key != corev1.LabelMetadataName || e.Operator != metav1.LabelSelectorOpNotIn || slices.ContainsFunc(e.Values, foreign)
+	})
 }
 
 // policies judges whether those of the first layer still refuse.
@@ -120,7 +152,7 @@ func (s *scan) policies(ctx context.Context) error {
 		object := Object{APIVersion: admissionGroup, Kind: "ValidatingAdmissionPolicy", Name: p.Name}
 		if p.Spec.FailurePolicy != nil && *p.Spec.FailurePolicy != admissionregistrationv1.Fail {
 			s.found(Finding{
-				Rule: checkExempt, Severity: Medium, Object: object, Field: "spec.failurePolicy",
+				Rule: checkExempt, Severity: Medium, Object: object, Fields: []string{"spec.failurePolicy"},
 				Message: "what the policy cannot judge is let in", Mend: "set it to Fail: helm upgrade the bulkhead release",
 			})
 		}

@@ -69,9 +69,9 @@ type Finding struct {
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
 	Object   Object   `json:"object"`
-	// Field is the path of the field at fault, empty for the whole object.
-	Field   string `json:"field,omitempty"`
-	Message string `json:"message"`
+	// Fields are the paths of the fields at fault, none for the whole object.
+	Fields  []string `json:"fields,omitempty"`
+	Message string   `json:"message"`
 	// Mend is what to do.
 	Mend string `json:"mend"`
 }
@@ -118,6 +118,6 @@ func sorted(findings []Finding) []Finding {
 	return slices.SortedFunc(slices.Values(findings), func(a, b Finding) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(order, b.Severity), slices.Index(order, a.Severity)),
-			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Object.String(), b.Object.String()), cmp.Compare(a.Field, b.Field))
+			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Object.String(), b.Object.String()), slices.Compare(a.Fields, b.Fields))
 	})
 }

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/bulkhead-dev/bulkhead/webhook"
@@ -98,6 +100,7 @@ func rawClient(config *rest.Config, mapping *meta.RESTMapping) (*rest.RESTClient
 	if version.Group == "" {
 		of.APIPath = "/api"
 	}
+	of.NegotiatedSerializer = scheme.Codecs.WithoutConversion() // for errors
 	of.AcceptContentTypes, of.ContentType = "application/json", "application/json"
 	client, err := rest.UnversionedRESTClientFor(of)
 	if err != nil {
@@ -123,13 +126,29 @@ func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, about *m
 		return err
 	}
 	s.found(findings...)
-	for _, d := range denials {
-		if left && aboutTenant[d.Rule] {
-			continue // these ask for the tenant of a namespace that is gone
-		}
-		s.found(Finding{
-			Rule: d.Rule, Severity: severityOf(d.Rule), Object: object, Field: d.Field, Message: d.Message, Mend: mendOf(d, object),
-		})
-	}
+	s.found(merged(object, denials, func(d webhook.Denial) bool {
+		return left && aboutTenant[d.Rule] // these ask for the tenant of a namespace that is gone
+	})...)
 	return nil
+}
+
+// merged has one finding for all fields that a rule finds fault with for one
+// reason. Denials are sorted by rule.
+func merged(object Object, denials []webhook.Denial, skip func(webhook.Denial) bool) []Finding {
+	var findings []Finding
+	for _, d := range denials {
+		if skip(d) {
+			continue
+		}
+		f := Finding{
+			Rule: d.Rule, Severity: severityOf(d.Rule), Object: object, Fields: []string{d.Field}, Message: d.Message, Mend: mendOf(d, object),
+		}
+		at := slices.IndexFunc(findings, func(is Finding) bool { return is.Rule == f.Rule && is.Message == f.Message })
+		if at < 0 {
+			findings = append(findings, f)
+		} else {
+			findings[at].Fields = append(findings[at].Fields, d.Field)
+		}
+	}
+	return findings
 }

@@ -40,7 +40,7 @@ func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.Obje
 	tenant, said := tenancy.OriginOf(about.Annotations)
 	if !said {
 		return false, []Finding{{
-			Rule: checkOrigin, Severity: Medium, Object: object, Field: "metadata.annotations[" + tenancy.OriginUID + "]",
+			Rule: checkOrigin, Severity: Medium, Object: object, Fields: []string{"metadata.annotations[" + tenancy.OriginUID + "]"},
 			Message: "nothing says whose this is: it was made before the install, or while the webhook was away",
 			Mend:    adoptMend(checkOrigin, object),
 		}}, nil
@@ -54,7 +54,7 @@ func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.Obje
 	}
 	if ns != nil && string(ns.UID) == tenant.UID {
 		return true, []Finding{{
-			Rule: "BH-E3", Severity: High, Object: object, Field: "metadata.annotations[" + tenancy.TenantLabel + "]",
+			Rule: "BH-E3", Severity: High, Object: object, Fields: []string{"metadata.annotations[" + tenancy.TenantLabel + "]"},
 			Message: "its namespace has moved to another tenant, and it stayed with the former one",
 			Mend:    "label the namespace as it was, or copy the data into a claim of the tenant",
 		}}, nil
@@ -68,7 +68,7 @@ func (s *scan) judgeLeft(ctx context.Context, object Object, h held, tenant tena
 	retired := s.cfg.Installation.Layout.RetiredSecret(tenant.UID)
 	if h.deletion != retired {
 		return []Finding{{
-			Rule: checkLeft, Severity: High, Object: object, Field: "metadata.annotations",
+			Rule: checkLeft, Severity: High, Object: object, Fields: []string{"metadata.annotations"},
 			Message: "its namespace is gone, and it is not pointed to the token that was kept for it",
 			Mend:    "see the log of the Bulkhead sidecar, which points it to Secret " + retired.String(),
 		}}, nil

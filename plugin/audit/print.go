@@ -37,7 +37,19 @@ func (r *Report) Print(w io.Writer) error {
 	fmt.Fprintf(w, "Found: %s\n\n", strings.Join(counts, ", "))
 	table := output.NewColumns(w, "SEVERITY", "RULE", "OBJECT", "FIELD", "WHAT", "MEND")
 	for _, f := range r.Findings {
-		table.Row(string(f.Severity), f.Rule, f.Object.String(), f.Field, f.Message, f.Mend)
+		table.Row(string(f.Severity), f.Rule, f.Object.String(), fieldsOf(f), f.Message, f.Mend)
 	}
 	return table.Flush()
+}
+
+// fieldsOf is the first field at fault, and how many more.
+func fieldsOf(f Finding) string {
+	switch n := len(f.Fields); n {
+	case 0:
+		return ""
+	case 1:
+		return f.Fields[0]
+	default:
+		return fmt.Sprintf("%s and %d more", f.Fields[0], n-1)
+	}
 }

@@ -142,7 +142,7 @@ func (s *scan) judgeVolume(v *storage.Volume, ours map[string]bool) []Finding {
 	}
 	var findings []Finding
 	add := func(rule string, severity Severity, field, message, mend string) {
-		findings = append(findings, Finding{Rule: rule, Severity: severity, Object: object, Field: field, Message: message + of, Mend: mend})
+		findings = append(findings, Finding{Rule: rule, Severity: severity, Object: object, Fields: []string{field}, Message: message + of, Mend: mend})
 	}
 	owner := v.Owner()
 	cluster, isTenant := tenancy.ClusterOf(owner)

@@ -58,6 +58,9 @@ type Storage struct {
 	Issuer, Server *Process
 	// Front stands before the issuer, nil if Config asks for none.
 	Front *Front
+
+	// admin signs what is not the issuer's.
+	admin *ecdsa.PrivateKey
 }
 
 // StartStorage starts the issuer, which knows no compute cluster yet, and then
@@ -210,6 +213,7 @@ func (e *Environment) startStorageServer(ctx context.Context, s *Storage, dir fo
 	if err != nil {
 		return err
 	}
+	s.admin = admin
 	if s.AdminTokenFile, err = dir.write("admin-token", []byte(token)); err != nil {
 		return err
 	}
@@ -311,16 +315,27 @@ func (e *Environment) SetUpStorage(ctx context.Context) (output string, err erro
 	return string(out), nil
 }
 
-// adminToken has what openstorage wants of an admin: the role and the group,
-// and the claims name and email, though they may be empty.
+// SharedToken is a token as storage admins made them by hand before Bulkhead: one
+// for all namespaces of a compute cluster, a year long, with the role system.user.
+func (s *Storage) SharedToken(subject string) (string, error) {
+	const year = 365 * 24 * time.Hour
+	return handMade(s.admin, subject, time.Now(), year, []string{"system.user"}, nil)
+}
+
+// adminToken has what openstorage wants of an admin: the role and the group.
 func adminToken(key *ecdsa.PrivateKey, now time.Time) (string, error) {
+	return handMade(key, adminIssuer, now, adminTokenLife, []string{"system.admin"}, []string{"*"})
+}
+
+// handMade has the claims name and email too, as it must, though they may be empty.
+func handMade(key *ecdsa.PrivateKey, subject string, now time.Time, life time.Duration, roles, groups []string) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": adminIssuer, "sub": adminIssuer, "name": "Storage admin", "email": "",
-		"iat": now.Add(-clockSlack).Unix(), "exp": now.Add(adminTokenLife).Unix(),
-		"roles": []string{"system.admin"}, "groups": []string{"*"},
+		"iss": adminIssuer, "sub": subject, "name": subject, "email": "",
+		"iat": now.Add(-clockSlack).Unix(), "exp": now.Add(life).Unix(),
+		"roles": roles, "groups": groups,
 	}).SignedString(key)
 	if err != nil {
-		return "", fmt.Errorf("sign the storage admin's token: %w", err)
+		return "", fmt.Errorf("sign the token of %s: %w", subject, err)
 	}
 	return token, nil
 }

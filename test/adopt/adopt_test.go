@@ -1,0 +1,62 @@
+package adopt
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/plugin/audit"
+)
+
+// TestAdopt is the migration of docs/migrate.md: from one shared token to a tenant
+// a namespace.
+func TestAdopt(t *testing.T) {
+	f := before(t)
+	if _, err := env.SetUpStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Register(t.Context(), f.admin.Compute); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Install(t.Context(), f.admin.Compute); err != nil {
+		t.Fatal(err)
+	}
+	f.admin.Layout = f.admin.Compute.Layout
+	for _, namespace := range []string{"shop", "bank"} {
+		if err := f.tokenOf(t.Context(), namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	report, code := f.audit(t)
+	if code != 1 {
+		t.Errorf("audit of a cluster with a shared token: exit %d, want 1", code)
+	}
+	t.Log(summary(report))
+	dir := t.TempDir()
+	f.must(t, dir, "adopt", "snapshotclass", "--all", "--yes")
+	t.Log(f.must(t, dir, "adopt", "storageclass", "--all", "--yes"))
+	t.Log(f.must(t, dir, "adopt", "volume", "--all", "--from-subject", sharedSubject, "--storage-token-file", tokenFile(), "--yes"))
+	t.Log(f.must(t, dir, "adopt", "pv", "--all", "--yes"))
+	t.Log(f.must(t, dir, "adopt", "snapshotcontent", "--all", "--yes"))
+	t.Log(f.must(t, dir, "adopt", "claim", "--all", "--yes"))
+	report, code = f.audit(t)
+	if code != 0 || len(report.Findings) > 0 {
+		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
+	}
+}
+
+// summary is a line for each finding.
+func summary(r *audit.Report) string {
+	count := map[string]int{}
+	text := ""
+	for _, f := range r.Findings {
+		count[f.Rule]++
+		text += fmt.Sprintf("%s %s %s: %v: %s; %s\n", f.Severity, f.Rule, f.Object, f.Fields, f.Message, f.Mend)
+	}
+	for _, rule := range slices.Sorted(maps.Keys(count)) {
+		text += fmt.Sprintf("%d of %s\n", count[rule], rule)
+	}
+	return text + fmt.Sprint(r.Checked, r.Unchecked)
+}
