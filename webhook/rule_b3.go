@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/storage"
 )
@@ -20,14 +21,22 @@ func judgeDeletion(ctx context.Context, l *lookup, r *contentReview) ([]Denial, 
 		return nil, nil
 	}
 	return l.changedReferences(ctx, r.annotations, r.was.annotations, r.pairs, r.ref.Namespace, func(ctx context.Context) (bool, error) {
-		for _, h := range r.handles {
-			if h.handle == "" {
-				continue
-			}
+		for _, h := range heldHandles(r.handles) {
 			if may, err := l.mayUse(ctx, r.ref.Namespace, h.handle, storage.Read); err != nil || !may {
 				return false, err
 			}
 		}
 		return true, nil
 	})
+}
+
+// heldHandles are those that deleting the content reaches: the snapshots, once
+// there are any. The volume that they are of may be gone, or another's by now.
+func heldHandles(handles []enteringHandle) []enteringHandle {
+	held := slices.DeleteFunc(slices.Clone(handles), func(h enteringHandle) bool { return h.handle == "" })
+	taken := slices.DeleteFunc(slices.Clone(held), func(h enteringHandle) bool { return h.field == volumeHandleField })
+	if len(taken) > 0 {
+		return taken
+	}
+	return held
 }

@@ -97,7 +97,9 @@ type change struct {
 
 // plan is what a run will change, and what it cannot.
 type plan struct {
-	changes  []change
+	changes []change
+	// later are made once those are.
+	later    []change
 	problems []error
 }
 
@@ -119,7 +121,7 @@ var ErrRefused = errors.New("nothing was changed")
 // changed does not keep the others from it.
 func (a *Adopter) carryOut(ctx context.Context, p plan) error {
 	cannot := errors.Join(p.problems...)
-	changes := p.changes
+	changes := slices.Concat(p.changes, p.later)
 	if len(changes) == 0 && cannot != nil {
 		return cannot
 	}
@@ -148,7 +150,7 @@ func (a *Adopter) carryOut(ctx context.Context, p plan) error {
 	if !yes {
 		return ErrRefused
 	}
-	return errors.Join(a.applyAll(ctx, changes), cannot)
+	return errors.Join(a.applyAll(ctx, p.changes), a.applyAll(ctx, p.later), cannot)
 }
 
 func (a *Adopter) applyAll(ctx context.Context, changes []change) error {

@@ -72,7 +72,7 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 	if err != nil {
 		return err
 	}
-	var p plan
+	var p, snapshots plan
 	named := namesLeft(which.Selection)
 	for i := range volumes {
 		v := &volumes[i]
@@ -81,11 +81,16 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 		if len(which.Names) > 0 && !explicit {
 			continue
 		}
-		p.add(a.ownership(ctx, s, which, v, uses.of(v), explicit))
+		into := &p
+		if uses.ofSnapshot(v) {
+			into = &snapshots // their volumes first
+		}
+		into.add(a.ownership(ctx, s, which, v, uses.of(v), explicit))
 	}
 	if err := notFound("volume on the storage cluster with id", named); err != nil {
 		return err
 	}
+	p.later, p.problems = snapshots.changes, append(p.problems, snapshots.problems...)
 	return a.carryOut(ctx, p)
 }
 
@@ -99,6 +104,11 @@ func (u usesByHandle) of(v *storage.Volume) (found []*use) {
 		}
 	}
 	return found
+}
+
+// ofSnapshot reports whether snapshot contents stand for it.
+func (u usesByHandle) ofSnapshot(v *storage.Volume) bool {
+	return slices.ContainsFunc(u.of(v), func(is *use) bool { return len(is.contents) > 0 })
 }
 
 // severalNamespaces stands for a namespace in a use of more than one.

@@ -121,13 +121,21 @@ func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, about *m
 	case err != nil:
 		s.unchecked("%s: %v", object, err)
 	}
-	left, findings, err := s.leftBehind(ctx, object, about, raw)
+	h, ours, err := s.heldBy(kind.Kind, about, raw)
 	if err != nil {
 		return err
 	}
-	s.found(findings...)
+	left := false
+	if ours && h.namespace != "" { // else the rules have more to say
+		var findings []Finding
+		if left, findings, err = s.leftBehind(ctx, object, about, h); err != nil {
+			return err
+		}
+		s.found(findings...)
+	}
 	s.found(merged(object, denials, func(d webhook.Denial) bool {
-		return left && aboutTenant[d.Rule] // these ask for the tenant of a namespace that is gone
+		// The first ask for the tenant of a namespace that is gone.
+		return (left && aboutTenant[d.Rule]) || (h.taken && d.Rule == "BH-B2" && d.Field == "spec.source.volumeHandle")
 	})...)
 	return nil
 }

@@ -26,17 +26,16 @@ type held struct {
 	namespace string
 	// handle on the storage cluster.
 	handle string
+	// taken is whether a snapshot has been taken: the volume that it is of is not
+	// reached through it any more.
+	taken bool
 	// deletion is the Secret that it is deleted with.
 	deletion tenancy.SecretRef
 }
 
 // leftBehind judges what a volume or snapshot content says of whose it is. left
 // is whether that is a namespace that is gone, or was made again.
-func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.ObjectMeta, raw []byte) (left bool, findings []Finding, err error) {
-	h, ours, err := s.heldBy(object.Kind, about, raw)
-	if err != nil || !ours || h.namespace == "" {
-		return false, nil, err // the rules have more to say of what names no claim
-	}
+func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.ObjectMeta, h held) (left bool, findings []Finding, err error) {
 	tenant, said := tenancy.OriginOf(about.Annotations)
 	if !said {
 		return false, []Finding{{
@@ -133,7 +132,7 @@ func (s *scan) heldBy(kind string, about *metav1.ObjectMeta, raw []byte) (h held
 			}
 		}
 		if content.Status != nil && content.Status.SnapshotHandle != nil {
-			h.handle = *content.Status.SnapshotHandle
+			h.handle, h.taken = *content.Status.SnapshotHandle, true
 		}
 		return h, drivers.IsCSI(content.Spec.Driver), nil
 	}
