@@ -6,7 +6,11 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/bulkhead-dev/bulkhead/plugin/audit"
+	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
 // TestAdopt is the migration of docs/migrate.md: from one shared token to a tenant
@@ -44,6 +48,19 @@ func TestAdopt(t *testing.T) {
 	report, code = f.audit(t)
 	if code != 0 || len(report.Findings) > 0 {
 		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
+	}
+	shared := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: sharedSecret.Namespace, Name: sharedSecret.Name}}
+	if err := f.admin.Delete(t.Context(), shared); err != nil {
+		t.Fatal(err)
+	}
+	storage, err := actors.NewStorageAdmin(env.Storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, team := range []*actors.Team{f.shop, f.bank} {
+		if err := f.usable(t.Context(), storage, team); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

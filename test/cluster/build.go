@@ -32,11 +32,12 @@ type Binaries struct {
 	// Root is the root folder of this checkout.
 	Root string
 
-	Etcd, KubeAPIServer, KubeControllerManager   string
-	Provisioner, Snapshotter, SnapshotController string
-	StorageCluster, CSINode                      string
-	Helm, Kubectl                                string
-	Issuer, Sidecar, Webhook, KubectlBulkhead    string
+	Etcd, KubeAPIServer, KubeControllerManager string
+	Provisioner, Resizer                       string
+	Snapshotter, SnapshotController            string
+	StorageCluster, CSINode                    string
+	Helm, Kubectl                              string
+	Issuer, Sidecar, Webhook, KubectlBulkhead  string
 
 	// KubeScheduler, KubeProxy, Kubelet and Images, which makes container images,
 	// are what a real node takes on top: empty but for BuildNode.
@@ -67,6 +68,7 @@ func tools() []tool {
 		{"kube-controller-manager", controlplane, "k8s.io/kubernetes/cmd/kube-controller-manager", true, func(b *Binaries) *string { return &b.KubeControllerManager }},
 		{"kubectl", "test/tools/kubectl", ".", true, func(b *Binaries) *string { return &b.Kubectl }},
 		{"csi-provisioner", "test/tools/provisioner", "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner", false, func(b *Binaries) *string { return &b.Provisioner }},
+		{"csi-resizer", "test/tools/resizer", "github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer", false, func(b *Binaries) *string { return &b.Resizer }},
 		{"csi-snapshotter", snapshotter, "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter", false, func(b *Binaries) *string { return &b.Snapshotter }},
 		{"snapshot-controller", snapshotter, "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller", false, func(b *Binaries) *string { return &b.SnapshotController }},
 		{"helm", "test/tools/helm", "helm.sh/helm/v4/cmd/helm", false, func(b *Binaries) *string { return &b.Helm }},

@@ -140,6 +140,10 @@ func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 			"--extra-create-metadata",
 			"--feature-gates=Topology=false", // there are no nodes
 		}},
+		{name: "csi-resizer", path: b.Resizer, args: []string{
+			"--kubeconfig=" + kubeconfigs[csiAccount], "--csi-address=" + c.CSISocket,
+			"--handle-volume-inuse-error=false", // it would watch all Pods
+		}},
 		{name: "csi-snapshotter", path: b.Snapshotter, args: []string{
 			"--kubeconfig=" + kubeconfigs[csiAccount], "--csi-address=" + c.CSISocket,
 		}},
