@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
@@ -46,16 +47,16 @@ func (a *Adopter) undo(s *Storage, e Entry) (change, error) {
 			return equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, was.Spec.PersistentVolumeSource)
 		}, a.remakeVolume)
 	case snapshotClassKind:
-		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotClass), new(snapshotv1.VolumeSnapshotClass), func(now, was *snapshotv1.VolumeSnapshotClass) {
-			now.Parameters = was.Parameters
+		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotClass), new(snapshotv1.VolumeSnapshotClass), func(now, was, is *snapshotv1.VolumeSnapshotClass) {
+			now.Parameters = changedBack(now.Parameters, was.Parameters, is.Parameters)
 		})
 	case contentKind:
-		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotContent), new(snapshotv1.VolumeSnapshotContent), func(now, was *snapshotv1.VolumeSnapshotContent) {
-			now.Annotations = was.Annotations
+		return undoChanged(a, e, new(snapshotv1.VolumeSnapshotContent), new(snapshotv1.VolumeSnapshotContent), func(now, was, is *snapshotv1.VolumeSnapshotContent) {
+			now.Annotations = changedBack(now.Annotations, was.Annotations, is.Annotations)
 		})
 	case claimKind:
-		return undoChanged(a, e, new(corev1.PersistentVolumeClaim), new(corev1.PersistentVolumeClaim), func(now, was *corev1.PersistentVolumeClaim) {
-			now.Annotations = was.Annotations
+		return undoChanged(a, e, new(corev1.PersistentVolumeClaim), new(corev1.PersistentVolumeClaim), func(now, was, is *corev1.PersistentVolumeClaim) {
+			now.Annotations = changedBack(now.Annotations, was.Annotations, is.Annotations)
 		})
 	}
 	return change{}, fmt.Errorf("%s %s: the file was written by another version of kubectl bulkhead: use that", e.Kind, e.Name)
@@ -107,7 +108,7 @@ func undoRemade[T any, O interface {
 			return "", fmt.Errorf("look at it: %w", err)
 		}
 		if same(now, before) {
-			return a.undoAnnotations(ctx, now, before)
+			return a.undoAnnotations(ctx, now, before, after)
 		}
 		if !same(now, after) {
 			return "", errors.New("it was changed since, so it is left as it is")
@@ -122,22 +123,44 @@ func undoRemade[T any, O interface {
 }
 
 // undoAnnotations puts back the annotations of an object that was not made again.
-func (a *Adopter) undoAnnotations(ctx context.Context, now, was client.Object) (string, error) {
-	if equality.Semantic.DeepEqual(now.GetAnnotations(), was.GetAnnotations()) {
+func (a *Adopter) undoAnnotations(ctx context.Context, now, was, is client.Object) (string, error) {
+	back := changedBack(now.GetAnnotations(), was.GetAnnotations(), is.GetAnnotations())
+	if maps.Equal(now.GetAnnotations(), back) {
 		return "is so already", nil
 	}
-	now.SetAnnotations(was.GetAnnotations())
+	now.SetAnnotations(back)
 	if err := a.client.Update(ctx, now); err != nil {
 		return "", fmt.Errorf("change it back: %w", err)
 	}
 	return "undone", nil
 }
 
+// changedBack is a map as it is now, with what was changed from was to is as it was.
+func changedBack(now, was, is map[string]string) map[string]string {
+	back := maps.Clone(now)
+	if back == nil {
+		back = map[string]string{}
+	}
+	for key, value := range is {
+		if before, had := was[key]; !had {
+			delete(back, key)
+		} else if before != value {
+			back[key] = before
+		}
+	}
+	for key, value := range was {
+		if _, has := is[key]; !has {
+			back[key] = value
+		}
+	}
+	return back
+}
+
 // undoChanged changes an object back.
 func undoChanged[T any, O interface {
 	*T
 	client.Object
-}](a *Adopter, e Entry, before, after O, put func(now, was O)) (change, error) {
+}](a *Adopter, e Entry, before, after O, put func(now, was, is O)) (change, error) {
 	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
 		return change{}, fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
 	}
@@ -150,7 +173,7 @@ func undoChanged[T any, O interface {
 		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); err != nil {
 			return "", fmt.Errorf("look at it: %w", err)
 		}
-		put(now, before)
+		put(now, before, after)
 		if err := a.client.Update(ctx, now); err != nil {
 			return "", fmt.Errorf("change it back: %w", err)
 		}

@@ -16,22 +16,8 @@ import (
 // TestAdopt is the migration of docs/migrate.md: from one shared token to a tenant
 // a namespace.
 func TestAdopt(t *testing.T) {
-	f := before(t)
-	if _, err := env.SetUpStorage(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := env.Register(t.Context(), f.admin.Compute); err != nil {
-		t.Fatal(err)
-	}
-	if err := env.Install(t.Context(), f.admin.Compute); err != nil {
-		t.Fatal(err)
-	}
-	f.admin.Layout = f.admin.Compute.Layout
-	for _, namespace := range []string{"shop", "bank"} {
-		if err := f.tokenOf(t.Context(), namespace); err != nil {
-			t.Fatal(err)
-		}
-	}
+	f := before(t, "k14c1", true)
+	f.install(t)
 
 	report, code := f.audit(t)
 	if code != 1 {

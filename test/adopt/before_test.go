@@ -17,7 +17,6 @@ import (
 
 // What the clusters of the first deployments have.
 const (
-	clusterName   = "k14c1"
 	sharedSubject = "kubernetes1admin@example.com"
 
 	sharedClass   = "px-shared"   // names the shared token
@@ -33,25 +32,27 @@ type former struct {
 	admin *actors.ClusterAdmin
 	shop  *actors.Team
 	bank  *actors.Team
+	// guests is whether guest access is on as it is made.
+	guests bool
 }
 
-// before makes that cluster: guest access is on, and every namespace's volumes are
-// owned by one subject or by nobody.
-func before(t *testing.T) *former {
+// before makes that cluster: every namespace's volumes are owned by one subject or,
+// where guests have access, by nobody.
+func before(t *testing.T, name string, guests bool) *former {
 	t.Helper()
-	f, err := newFormer(t.Context())
+	f, err := newFormer(t.Context(), name, guests)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func newFormer(ctx context.Context) (*former, error) {
-	compute, err := env.StartCompute(ctx, clusterName)
+func newFormer(ctx context.Context, name string, guests bool) (*former, error) {
+	compute, err := env.StartCompute(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	f := &former{}
+	f := &former{guests: guests}
 	if f.admin, err = actors.NewClusterAdmin(ctx, compute); err != nil {
 		return nil, err
 	}
@@ -125,13 +126,36 @@ func (f *former) makeClasses(ctx context.Context) error {
 
 // claims that every team has: by which class, and how.
 func (f *former) claims(team *actors.Team) []*corev1.PersistentVolumeClaim {
-	return []*corev1.PersistentVolumeClaim{
+	claims := []*corev1.PersistentVolumeClaim{
 		team.Claim("data", sharedClass),
 		// As people wrote them for Stork.
 		team.Claim("marked", sharedClass,
 			actors.Annotated(tenancy.AuthSecretName, sharedSecret.Name), actors.Annotated(tenancy.AuthSecretNamespace, sharedSecret.Namespace)),
 		team.Claim("old", inTreeClass),
-		team.Claim("open", openClass),
+	}
+	if f.guests {
+		claims = append(claims, team.Claim("open", openClass))
+	}
+	return claims
+}
+
+// install installs Bulkhead in the cluster and waits until both teams have tokens.
+func (f *former) install(t *testing.T) {
+	t.Helper()
+	if _, err := env.SetUpStorage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Register(t.Context(), f.admin.Compute); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Install(t.Context(), f.admin.Compute); err != nil {
+		t.Fatal(err)
+	}
+	f.admin.Layout = f.admin.Compute.Layout
+	for _, namespace := range []string{"shop", "bank"} {
+		if err := f.tokenOf(t.Context(), namespace); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

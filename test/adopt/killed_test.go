@@ -1,0 +1,143 @@
+package adopt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/tenancy"
+	"github.com/bulkhead-dev/bulkhead/test/actors"
+)
+
+// TestKilled kills the adoption of volumes again and again, at moments that a seed
+// decides, until one run comes to its end. Nothing is lost. Then all of it is
+// undone, by the audit file.
+func TestKilled(t *testing.T) {
+	f := before(t, "k14c3", false)
+	before := f.handles(t)
+	f.install(t)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "adopted.jsonl")
+	args := []string{
+		"adopt", "volume", "--from-subject", sharedSubject, "--storage-token-file", tokenFile(),
+		"--audit-file", log, "--yes", "--workers", "2", "--kubeconfig", f.admin.Compute.Kubeconfig,
+	}
+	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	killed := 0
+	for ; !runFor(t.Context(), time.Duration(400+random.IntN(2000))*time.Millisecond, dir, args...); killed++ {
+		if killed == 60 {
+			t.Fatal("no run of sixty came to its end")
+		}
+	}
+	t.Logf("killed %d times", killed)
+	if killed == 0 {
+		t.Error("no run was killed")
+	}
+	if got := f.handles(t); !maps.Equal(got, before) {
+		t.Errorf("volumes of the claims are %v, want %v", got, before)
+	}
+	f.must(t, dir, "adopt", "snapshotclass", "--all", "--yes", "--audit-file", log)
+	f.must(t, dir, "adopt", "storageclass", "--all", "--yes", "--audit-file", log)
+	f.must(t, dir, "adopt", "snapshotcontent", "--all", "--yes", "--audit-file", log)
+	f.must(t, dir, "adopt", "claim", "--all", "--yes", "--audit-file", log)
+	if report, code := f.audit(t); code != 0 || len(report.Findings) > 0 {
+		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
+	}
+	var journals corev1.ConfigMapList
+	if err := f.admin.List(t.Context(), &journals, client.HasLabels{"bulkhead.dev/adopting"}); err != nil || len(journals.Items) > 0 {
+		t.Errorf("%d journals are left (%v)", len(journals.Items), err)
+	}
+
+	f.outOfForce(t)
+	out := f.must(t, dir, "adopt", "undo", log, "--storage-token-file", tokenFile(), "--yes")
+	if got := f.handles(t); !maps.Equal(got, before) {
+		t.Errorf("after the undo, volumes of the claims are %v, want %v\n%s", got, before, out)
+	}
+	for _, team := range []*actors.Team{f.shop, f.bank} {
+		pv, err := team.Volume(t.Context(), "data")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ref := pv.Spec.CSI.NodePublishSecretRef; ref == nil || ref.Name != sharedSecret.Name {
+			t.Errorf("after the undo, a volume of %s is mounted with Secret %v\n%s", team.Namespace.Name, ref, out)
+		}
+		if err := f.admin.Mount(t.Context(), pv.Spec.CSI, pv.Spec.CSI.VolumeAttributes); err != nil {
+			t.Errorf("after the undo: mount: %v", err)
+		}
+	}
+}
+
+// runFor runs kubectl bulkhead for at most that long, and reports whether it came
+// to its end.
+func runFor(ctx context.Context, life time.Duration, dir string, args ...string) bool {
+	ctx, cancel := context.WithTimeout(ctx, life) // kills it with SIGKILL
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binaries.KubectlBulkhead, args...)
+	var out bytes.Buffer
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
+	err := cmd.Run()
+	if err != nil && ctx.Err() == nil {
+		fmt.Println(out.String()) // it ended by itself
+	}
+	return err == nil
+}
+
+// handles are the volumes on the storage cluster that the claims of the teams are
+// bound to; all must be Bound.
+func (f *former) handles(t *testing.T) map[string]string {
+	t.Helper()
+	handles := map[string]string{}
+	for _, team := range []*actors.Team{f.shop, f.bank} {
+		for _, name := range []string{"data", "marked", "old", "copy"} {
+			if err := f.bound(t.Context(), team, name); err != nil {
+				t.Fatal(err)
+			}
+			pv, err := team.Volume(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			handle := ""
+			if pv.Spec.CSI != nil {
+				handle = pv.Spec.CSI.VolumeHandle
+			} else if pv.Spec.PortworxVolume != nil {
+				handle = pv.Spec.PortworxVolume.VolumeID
+			}
+			handles[team.Namespace.Name+"/"+name] = handle
+		}
+	}
+	return handles
+}
+
+// outOfForce takes the webhook and the policies out of the API server.
+func (f *former) outOfForce(t *testing.T) {
+	t.Helper()
+	for _, object := range []client.Object{
+		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		&admissionregistrationv1.MutatingAdmissionPolicyBinding{}, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{},
+	} {
+		if err := f.admin.DeleteAllOf(t.Context(), object, client.MatchingLabels{"app.kubernetes.io/name": "bulkhead"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The API server learns it a moment later.
+	claim := f.shop.Claim("asks", sharedClass, actors.Annotated(tenancy.AuthSecretName, sharedSecret.Name))
+	err := actors.Eventually(t.Context(), func(ctx context.Context) (bool, error) {
+		err := f.admin.Create(ctx, claim.DeepCopy(), client.DryRunAll)
+		return err == nil, nil
+	})
+	if err != nil {
+		t.Fatal("the policies stay in force")
+	}
+}
