@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -89,6 +90,13 @@ func TestTheAuditFileIsReadAsItWasWritten(t *testing.T) {
 	entries, err := ReadLog(path)
 	if err != nil || len(entries) != 2 {
 		t.Fatalf("%d entries (%v), want 2", len(entries), err)
+	}
+	again := OpenLog(path, "k14c1")
+	if err := errors.Join(again.write(Entry{Kind: ownershipKind, Name: "three"}, 1, 2), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err = ReadLog(path); err != nil || len(entries) != 3 || entries[2].Name != "three" {
+		t.Fatalf("after the next run: %d entries (%v), want 3", len(entries), err)
 	}
 	var after ownershipText
 	if err := json.Unmarshal(entries[1].After, &after); err != nil || after.GetOwner() != "b" || entries[1].Name != "two" || entries[1].Cluster != "k14c1" {

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,7 +83,10 @@ func (l *Log) write(e Entry, before, after any) error {
 	if l.file == nil {
 		// Only its owner may read it: it says who owns what.
 		const ownerOnly = 0o600
-		if l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerOnly); err != nil {
+		if l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, ownerOnly); err != nil {
+			return fmt.Errorf("audit file, so nothing was changed: %w", err)
+		}
+		if err := cutTorn(l.file); err != nil {
 			return fmt.Errorf("audit file, so nothing was changed: %w", err)
 		}
 	}
@@ -91,6 +95,19 @@ func (l *Log) write(e Entry, before, after any) error {
 	}
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("audit file, so nothing was changed: %w", err)
+	}
+	return nil
+}
+
+// cutTorn cuts off a last line that a run was killed in: of a change that was not
+// begun.
+func cutTorn(file *os.File) error {
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("read it: %w", err)
+	}
+	if err := file.Truncate(int64(bytes.LastIndexByte(text, '\n') + 1)); err != nil {
+		return fmt.Errorf("cut off its last line: %w", err)
 	}
 	return nil
 }
