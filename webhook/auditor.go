@@ -32,6 +32,8 @@ type AuditorConfig struct {
 	Rules Config
 	// Objects hold what AuditedKinds lists, as Strip keeps it.
 	Objects client.Reader
+	// Live is the API server, asked for what Objects do not hold.
+	Live client.Reader
 	// Kinds says in which version a kind is served.
 	Kinds meta.RESTMapper
 	// May returns storage.ErrDenied if the tenant does not have that access to the
@@ -45,6 +47,22 @@ func (j auditJudge) may(ctx context.Context, tenant tenancy.Tenant, handle strin
 	return j(ctx, tenant, handle, access)
 }
 
+// heldOrLive reads what is held where it is of a kind that is, and asks the API
+// server for any other.
+type heldOrLive struct {
+	client.Reader
+
+	live client.Reader
+}
+
+func (r heldOrLive) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	err := r.Reader.Get(ctx, key, object, options...)
+	if notCached(err) {
+		err = r.live.Get(ctx, key, object, options...)
+	}
+	return err //nolint:wrapcheck // lookups read these errors
+}
+
 // NewAuditor checks the configuration.
 func NewAuditor(cfg AuditorConfig) (*Auditor, error) {
 	cfg.Rules.Registration = "audit" // there is none
@@ -53,7 +71,10 @@ func NewAuditor(cfg AuditorConfig) (*Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.cached, l.live, l.kinds = cfg.Objects, cfg.Objects, cfg.Kinds
+	l.cached, l.kinds = cfg.Objects, cfg.Kinds
+	// What is true now is what was read a moment ago: a hundred thousand volumes are
+	// not asked for one by one.
+	l.live = heldOrLive{cfg.Objects, cfg.Live}
 	l.judge = auditJudge(cfg.May)
 	l.listed = func(context.Context, string) (bool, error) { return false, nil }
 	return &Auditor{l}, nil

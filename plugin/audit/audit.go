@@ -65,6 +65,8 @@ type scan struct {
 	mapper   meta.RESTMapper
 	// objects hold what the rules look up.
 	objects client.Reader
+	// live asks the API server.
+	live    client.Reader
 	auditor *webhook.Auditor
 	// volumes are nil if the storage cluster is not asked.
 	volumes *record
@@ -97,7 +99,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	if s.auditor, err = webhook.NewAuditor(webhook.AuditorConfig{
-		Rules: cfg.Installation.Rules, Objects: s.objects, Kinds: s.mapper, May: s.may,
+		Rules: cfg.Installation.Rules, Objects: s.objects, Live: s.live, Kinds: s.mapper, May: s.may,
 	}); err != nil {
 		return nil, fmt.Errorf("the installation's rules: %w", err)
 	}
@@ -148,6 +150,9 @@ func (s *scan) lookUp(ctx context.Context) error {
 	}
 	if _, err := s.api.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
 		return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
+	}
+	if s.live, err = client.New(s.cfg.Kubernetes, client.Options{Scheme: options.Scheme, Mapper: s.mapper}); err != nil {
+		return fmt.Errorf("client: %w", err)
 	}
 	config := rest.CopyConfig(s.cfg.Kubernetes)
 	config.Timeout = 0 // watches

@@ -10,10 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
+
+const contentKind = "VolumeSnapshotContent"
 
 // aboutTenant are the rules that compare a volume or content with the tenant of
 // its namespace as it is now.
@@ -22,8 +26,12 @@ var aboutTenant = map[string]bool{"BH-B2": true, "BH-B3": true, "BH-C1": true, "
 // held is a volume or snapshot content of ours, as far as it outlives its
 // namespace.
 type held struct {
-	// namespace of its claim or snapshot.
-	namespace string
+	// namespace, name and uid of its claim or snapshot, and the field that says them.
+	namespace, name string
+	uid             types.UID
+	field           string
+	// snapshot is whether it is of a snapshot.
+	snapshot bool
 	// handle on the storage cluster.
 	handle string
 	// taken is whether a snapshot has been taken: the volume that it is of is not
@@ -58,8 +66,38 @@ func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.Obje
 			Mend:    "label the namespace as it was, or copy the data into a claim of the tenant",
 		}}, nil
 	}
+	taken, err := s.takenByAnother(ctx, h, tenant)
+	if err != nil {
+		return false, nil, err
+	}
+	if taken {
+		rule := "BH-C4"
+		if object.Kind == contentKind {
+			rule = "BH-B2"
+		}
+		return true, []Finding{{
+			Rule: rule, Severity: High, Object: object, Fields: []string{h.field},
+			Message: "it says that it is another tenant's than the one whose claim or snapshot it is for",
+			Mend:    "find out how that came about; point it back, or give it to this tenant on the storage cluster and make it again",
+		}}, nil
+	}
 	findings, err = s.judgeLeft(ctx, object, h, tenant)
 	return true, findings, err
+}
+
+// takenByAnother reports whether what is one tenant's is for a claim or snapshot
+// of another: in another namespace, or in one of the name that was made again.
+func (s *scan) takenByAnother(ctx context.Context, h held, tenant tenancy.Tenant) (bool, error) {
+	if tenant.Namespace != h.namespace {
+		return true, nil
+	}
+	key := types.NamespacedName{Namespace: h.namespace, Name: h.name}
+	var is client.Object = &corev1.PersistentVolumeClaim{}
+	if h.snapshot {
+		is = &snapshotv1.VolumeSnapshot{}
+	}
+	err := s.objects.Get(ctx, key, is)
+	return err == nil && (h.uid == "" || is.GetUID() == h.uid), client.IgnoreNotFound(err) //nolint:wrapcheck // a cache
 }
 
 // judgeLeft judges what is left of a namespace that is gone.
@@ -112,19 +150,19 @@ func (s *scan) heldBy(kind string, about *metav1.ObjectMeta, raw []byte) (h held
 			return held{}, false, nil
 		}
 		if ref := pv.Spec.ClaimRef; ref != nil {
-			h.namespace = ref.Namespace
+			h.namespace, h.name, h.uid, h.field = ref.Namespace, ref.Name, ref.UID, "spec.claimRef"
 		}
 		h.deletion = tenancy.SecretRef{Namespace: about.Annotations[tenancy.DeletionSecretNamespace], Name: about.Annotations[tenancy.DeletionSecretName]}
 		return h, true, nil
-	case "VolumeSnapshotContent":
+	case contentKind:
 		var content snapshotv1.VolumeSnapshotContent
 		if err := json.Unmarshal(raw, &content); err != nil {
 			return held{}, false, fmt.Errorf("read content %s: %w", about.Name, err)
 		}
 		ref := content.Spec.VolumeSnapshotRef
 		h = held{
-			namespace: ref.Namespace,
-			deletion:  tenancy.SecretRef{Namespace: about.Annotations[tenancy.SnapshotDeletionSecretNamespace], Name: about.Annotations[tenancy.SnapshotDeletionSecretName]},
+			namespace: ref.Namespace, name: ref.Name, uid: ref.UID, field: "spec.volumeSnapshotRef", snapshot: true,
+			deletion: tenancy.SecretRef{Namespace: about.Annotations[tenancy.SnapshotDeletionSecretNamespace], Name: about.Annotations[tenancy.SnapshotDeletionSecretName]},
 		}
 		for _, handle := range []*string{content.Spec.Source.VolumeHandle, content.Spec.Source.SnapshotHandle} {
 			if handle != nil {
