@@ -22,6 +22,7 @@ func followCredential(ctx context.Context, path string, s *status, m *metrics, r
 		s.credential(err)
 		if !credential.Expires.IsZero() {
 			m.credentialExpiry.Set(float64(credential.Expires.Unix()))
+			s.ends(credential.Expires)
 		}
 		if err == nil && credential != last {
 			last = credential

@@ -52,7 +52,7 @@ func (l *leader) lead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("snapshot client: %w", err)
 	}
-	m, s := newMetrics(l.registry), newStatus()
+	m, s := newMetrics(l.registry), newStatus(l.driver.name, Selection{Selector: l.cfg.NamespaceSelector, Exempt: l.cfg.Exempt, Lazy: l.cfg.Lazy})
 	c := &controller{
 		layout: l.cfg.Layout, metrics: m, now: time.Now, retireTimeout: l.cfg.RetireTimeout,
 		minter: &minter{
@@ -93,7 +93,7 @@ func (l *leader) lead(ctx context.Context) error {
 	})
 	if namespace := l.cfg.Standard.LeaderElectionNamespace; namespace != "" {
 		also(func(ctx context.Context) {
-			s.publish(ctx, client.CoreV1().ConfigMaps(namespace), namespace, l.driver.name)
+			s.publish(ctx, client.CoreV1().ConfigMaps(namespace), namespace)
 		})
 	}
 	return group.Wait()

@@ -127,7 +127,7 @@ func Run(ctx context.Context, cfg Config) error {
 			klog.FromContext(ctx).Error(err, "Giving up the lease")
 			giveUp(err)
 		}
-	}, "bulkhead-sidecar-"+driver.name, mux, true)
+	}, LeasePrefix+driver.name, mux, true)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("gave up the lease: %w", cause)
 	}

@@ -217,7 +217,7 @@ func (s *scene) build(now func() time.Time, objects ...runtime.Object) {
 		selected: selection{selector: everything, exempt: []string{"tokens"}}, retireTimeout: 10 * time.Minute,
 		references: &references{volumes: s.volumes, patch: client, knowledge: knowledge{volumesSynced: func() bool { return true }}},
 		minter: &minter{
-			issuer: s.issuer, accept: func(context.Context, string) error { return nil }, status: newStatus(), metrics: m, now: now,
+			issuer: s.issuer, accept: func(context.Context, string) error { return nil }, status: newStatus("", Selection{}), metrics: m, now: now,
 			inForce: &inForce{}, unscheduled: flowcontrol.NewBackOff(minRetry, maxRetry),
 		},
 	}

@@ -23,6 +23,11 @@ import (
 const (
 	StatusName       = "bulkhead-sidecar-status"
 	StatusConditions = "conditions"
+	// StatusDriver is the key of the CSI driver's name, StatusCredential that of the
+	// credential's end (RFC 3339), and StatusSelection that of a Selection in JSON.
+	StatusDriver     = "driver"
+	StatusCredential = "credentialExpires"
+	StatusSelection  = "selection"
 
 	CredentialValid  = "CredentialValid"
 	IssuerReachable  = "IssuerReachable"
@@ -42,12 +47,48 @@ const (
 // status is how the sidecar fares. A failure shows where its cause lies: a
 // credential that the kubelet did not replace is not the issuer's fault.
 type status struct {
+	driver    string
+	selection Selection
+
 	mu         sync.Mutex
 	conditions []metav1.Condition
-	changed    chan struct{}
+	// expires is when the credential ends, zero if there is none.
+	expires time.Time
+	changed chan struct{}
 }
 
-func newStatus() *status { return &status{changed: make(chan struct{}, 1)} }
+// Selection says which namespaces get a token, as the leader was told.
+type Selection struct {
+	// Selector matches the labels of namespaces; all if empty.
+	Selector string `json:"selector,omitempty"`
+	// Exempt are names of namespaces that get none.
+	Exempt []string `json:"exempt,omitempty"`
+	// Lazy is whether only namespaces get one that have a claim of ours.
+	Lazy bool `json:"lazy,omitempty"`
+}
+
+func newStatus(driver string, selection Selection) *status {
+	return &status{driver: driver, selection: selection, changed: make(chan struct{}, 1)}
+}
+
+// ends says when the credential ends.
+func (s *status) ends(expires time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expires.Equal(expires) {
+		return
+	}
+	s.expires = expires
+	s.news()
+}
+
+// news has the ConfigMap written.
+func (s *status) news() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
 
 func (s *status) set(conditionType string, value metav1.ConditionStatus, reason, message string) {
 	s.mu.Lock()
@@ -57,10 +98,7 @@ func (s *status) set(conditionType string, value metav1.ConditionStatus, reason,
 		return // a message alone does not make news: it may change with each attempt
 	}
 	meta.SetStatusCondition(&s.conditions, metav1.Condition{Type: conditionType, Status: value, Reason: reason, Message: message})
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.news()
 }
 
 // works says that a token was granted and proven.
@@ -113,7 +151,7 @@ func (s *status) credential(err error) {
 }
 
 // publish keeps the ConfigMap true until ctx ends.
-func (s *status) publish(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace, driver string) {
+func (s *status) publish(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace string) {
 	const again = 10 * time.Second
 	for {
 		select {
@@ -121,21 +159,27 @@ func (s *status) publish(ctx context.Context, configMaps corev1client.ConfigMapI
 			return
 		case <-s.changed:
 		}
-		for err := s.write(ctx, configMaps, namespace, driver); err != nil && ctx.Err() == nil; err = s.write(ctx, configMaps, namespace, driver) {
+		for err := s.write(ctx, configMaps, namespace); err != nil && ctx.Err() == nil; err = s.write(ctx, configMaps, namespace) {
 			klog.FromContext(ctx).Error(err, "The status was not published; will try again", "after", again)
 			passes(ctx, again)
 		}
 	}
 }
 
-func (s *status) write(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace, driver string) error {
+func (s *status) write(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace string) error {
 	s.mu.Lock()
 	conditions, err := json.Marshal(s.conditions)
+	expires := s.expires
 	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("conditions: %w", err)
+	selection, selectionErr := json.Marshal(s.selection)
+	if err = errors.Join(err, selectionErr); err != nil {
+		return fmt.Errorf("encode the status: %w", err)
 	}
-	apply := corev1apply.ConfigMap(StatusName, namespace).WithData(map[string]string{"driver": driver, StatusConditions: string(conditions)})
+	data := map[string]string{StatusDriver: s.driver, StatusConditions: string(conditions), StatusSelection: string(selection)}
+	if !expires.IsZero() {
+		data[StatusCredential] = expires.UTC().Format(time.RFC3339)
+	}
+	apply := corev1apply.ConfigMap(StatusName, namespace).WithData(data)
 	if _, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: fieldOwner, Force: true}); err != nil {
 		return fmt.Errorf("ConfigMap %s/%s: %w", namespace, StatusName, err)
 	}

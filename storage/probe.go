@@ -62,3 +62,10 @@ func (c *Client) answers(ctx context.Context) error {
 }
 
 func noSuchVolume() string { return "bulkhead-probe-" + uuid.NewString() }
+
+// IsRefusal reports whether an error is the storage cluster's refusal of a token,
+// and not the failure to get an answer.
+func IsRefusal(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unauthenticated || code == codes.PermissionDenied
+}

@@ -32,7 +32,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
-	root := newRoot()
+	root := newRoot() //nolint:contextcheck // each command has the context of its execution
 	root.SetArgs(args)
 	switch err := root.ExecuteContext(ctx); {
 	case errors.Is(err, errFindings):
@@ -57,6 +57,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.flags(root.PersistentFlags())
-	root.AddCommand(adoptCommand(c), auditCommand(c), registerCommand(c))
+	root.AddCommand(adoptCommand(c), auditCommand(c), registerCommand(c), statusCommand(c), tokenCommand(c))
 	return root
 }

@@ -16,15 +16,12 @@ import (
 	"github.com/bulkhead-dev/bulkhead/storage"
 )
 
-// storageAdmin is how the storage cluster is asked as its admin.
-type storageAdmin struct {
-	endpoint  storage.Endpoint
-	tokenFile string
-}
+// storageEndpoint is where this machine reaches the storage cluster, if not where
+// the Pods do.
+type storageEndpoint struct{ given storage.Endpoint }
 
-func (a *storageAdmin) flags(f *pflag.FlagSet) {
-	flags.Storage(f, &a.endpoint)
-	f.StringVar(&a.tokenFile, "storage-token-file", "", "file with the token of a storage admin: role system.admin and group *")
+func (e *storageEndpoint) flags(f *pflag.FlagSet) {
+	flags.Storage(f, &e.given)
 	for name, usage := range map[string]string{
 		"sdk-address": "host:port of the storage cluster's SDK, as this machine reaches it; as the Pods do if empty",
 		"sdk-tls":     "use TLS to the storage cluster; as the Pods do if not set",
@@ -32,6 +29,33 @@ func (a *storageAdmin) flags(f *pflag.FlagSet) {
 	} {
 		f.Lookup(name).Usage = usage
 	}
+}
+
+// or is the Pods' endpoint, with what was given in its place.
+func (e *storageEndpoint) or(i *installation.Installation, f *pflag.FlagSet) storage.Endpoint {
+	is := i.Storage
+	if e.given.Address != "" {
+		is.Address = e.given.Address
+	}
+	if f.Changed("sdk-tls") {
+		is.TLS = e.given.TLS
+	}
+	if e.given.CAFile != "" {
+		is.CAFile = e.given.CAFile
+	}
+	return is
+}
+
+// storageAdmin is how the storage cluster is asked as its admin.
+type storageAdmin struct {
+	storageEndpoint
+
+	tokenFile string
+}
+
+func (a *storageAdmin) flags(f *pflag.FlagSet) {
+	a.storageEndpoint.flags(f)
+	f.StringVar(&a.tokenFile, "storage-token-file", "", "file with the token of a storage admin: role system.admin and group *")
 }
 
 // maxToken bounds the token file, in bytes.
@@ -46,17 +70,7 @@ func (a *storageAdmin) open(i *installation.Installation, f *pflag.FlagSet) (*au
 	if err != nil {
 		return nil, err
 	}
-	endpoint := i.Storage
-	if a.endpoint.Address != "" {
-		endpoint.Address = a.endpoint.Address
-	}
-	if f.Changed("sdk-tls") {
-		endpoint.TLS = a.endpoint.TLS
-	}
-	if a.endpoint.CAFile != "" {
-		endpoint.CAFile = a.endpoint.CAFile
-	}
-	client, err := storage.Dial(endpoint)
+	client, err := storage.Dial(a.or(i, f))
 	if err != nil {
 		return nil, err
 	}

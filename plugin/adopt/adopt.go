@@ -174,8 +174,7 @@ func (a *Adopter) applyAll(ctx context.Context, changes []change) error {
 			done, err := c.apply(ctx)
 			if err != nil {
 				problems[i] = fmt.Errorf("%s: %w", c.what, err)
-				lines <- c.what + ": FAILED"
-				return nil
+				done = "FAILED"
 			}
 			lines <- c.what + ": " + done
 			return nil

@@ -74,7 +74,7 @@ func (a *Adopter) waitGone(ctx context.Context, object client.Object, uid types.
 		if apierrors.IsNotFound(err) {
 			return true, nil
 		}
-		return err == nil && object.GetUID() != uid, err
+		return err == nil && object.GetUID() != uid, err //nolint:wrapcheck // below
 	})
 	if err != nil {
 		return fmt.Errorf("wait until it is gone: %w", err)

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
@@ -76,7 +77,7 @@ func (a *Adopter) Claims(ctx context.Context, which Selection) error {
 		return err
 	}
 	if !which.All && which.Namespace == "" {
-		return fmt.Errorf("want the namespace of the claims: -n")
+		return errors.New("want the namespace of the claims: -n")
 	}
 	var claims corev1.PersistentVolumeClaimList
 	if err := a.client.List(ctx, &claims); err != nil {

@@ -119,7 +119,7 @@ func ReadLog(path string) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit file: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	var entries []Entry
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')

@@ -218,7 +218,7 @@ func (a *Adopter) retain(ctx context.Context, pv, now *corev1.PersistentVolume) 
 			return nil
 		}
 		now.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
-		return a.client.Update(ctx, now) //nolint:wrapcheck // below
+		return a.client.Update(ctx, now)
 	})
 	if err != nil {
 		return fmt.Errorf("set its reclaim policy to Retain: %w", err)
@@ -242,7 +242,7 @@ func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) 
 	var claim corev1.PersistentVolumeClaim
 	err = wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
 		err := a.client.Get(ctx, key, &claim)
-		return err == nil && (claim.UID != adopted.Spec.ClaimRef.UID || claim.Status.Phase == corev1.ClaimBound), err
+		return err == nil && (claim.UID != adopted.Spec.ClaimRef.UID || claim.Status.Phase == corev1.ClaimBound), err //nolint:wrapcheck // below
 	})
 	if wanted := adopted.Spec.ClaimRef.UID; apierrors.IsNotFound(err) || (err == nil && wanted != "" && claim.UID != wanted) {
 		// Its claim was deleted, before or meanwhile: what becomes of the volume is

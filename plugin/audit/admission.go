@@ -193,7 +193,7 @@ func (s *scan) exemptions() {
 		}
 	}
 	for _, namespace := range policy.ExemptNamespaces {
-		let(Low, "exemptNamespaces", fmt.Sprintf("no rule judges the objects in namespace %s", namespace))
+		let(Low, "exemptNamespaces", "no rule judges the objects in namespace "+namespace)
 	}
 	for _, text := range policy.ExemptUsers {
 		at := strings.LastIndex(text, "=")

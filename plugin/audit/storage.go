@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +44,7 @@ func (s *scan) askStorage(ctx context.Context) error {
 	s.cfg.Progress("asking the storage cluster", 0, 0)
 	volumes, err := s.cfg.Storage.Client.Volumes(storage.WithToken(ctx, s.cfg.Storage.Token))
 	if err != nil {
-		return err //nolint:wrapcheck // it says what was asked
+		return err
 	}
 	r := &record{volumes: volumes, by: make(map[string]*storage.Volume, 2*len(volumes)), late: map[string]*storage.Volume{}}
 	for i := range volumes {
@@ -88,9 +87,9 @@ func (s *scan) volume(ctx context.Context, handle string) (*storage.Volume, erro
 	switch {
 	case err == nil:
 		v = &found
-	case status.Code(errors.Unwrap(err)) == codes.NotFound:
+	case status.Code(err) == codes.NotFound:
 	default:
-		return nil, err //nolint:wrapcheck // it says what was asked
+		return nil, err
 	}
 	s.volumes.mu.Lock()
 	defer s.volumes.mu.Unlock()
@@ -109,7 +108,7 @@ func (s *scan) storage(ctx context.Context) error {
 	}
 	guest, err := s.cfg.Storage.Client.GuestAccess(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what was asked
+		return err
 	}
 	if guest {
 		s.found(Finding{
@@ -176,7 +175,7 @@ func (s *scan) judgeVolume(v *storage.Volume, ours map[string]bool) []Finding {
 	others = slices.DeleteFunc(others, func(subject string) bool { return subject == owner })
 	if len(others) > 0 {
 		slices.Sort(others)
-		add(checkReadOwn, Medium, "spec.ownership.acls", fmt.Sprintf("the volume is shared with %s", strings.Join(slices.Compact(others), ", ")),
+		add(checkReadOwn, Medium, "spec.ownership.acls", "the volume is shared with "+strings.Join(slices.Compact(others), ", "),
 			"kubectl bulkhead adopt volume "+v.ID+", unless the owner meant to")
 	}
 	return findings
@@ -195,12 +194,12 @@ func (s *scan) tenants(ctx context.Context) (map[string]bool, error) {
 		subjects[tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(s.cluster)] = true
 	}
 	err := s.cfg.Installation.EachToken(ctx, s.metadata, sidecar.RetiredTokens, func(secret *metav1.PartialObjectMetadata) {
-		if subject, _, ok := sidecar.SubjectOf(secret); ok {
-			subjects[subject] = true
+		if token, ok := sidecar.TokenOf(secret); ok {
+			subjects[token.Subject] = true
 		}
 	})
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what was asked
+		return nil, err
 	}
 	return subjects, nil
 }

@@ -19,8 +19,8 @@ import (
 // metadata of token Secrets is read.
 func (i *Installation) Cluster(ctx context.Context, client metadata.Interface) (name string, err error) {
 	err = i.EachToken(ctx, client, sidecar.LiveTokens, func(secret *metav1.PartialObjectMetadata) {
-		if _, cluster, ok := sidecar.SubjectOf(secret); ok && name == "" {
-			name = cluster
+		if token, ok := sidecar.TokenOf(secret); ok && name == "" {
+			name = token.Cluster
 		}
 	})
 	return name, err

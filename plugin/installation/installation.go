@@ -39,7 +39,7 @@ const (
 )
 
 // ErrNotInstalled says that the namespace holds no Bulkhead.
-var ErrNotInstalled = errors.New("Bulkhead is not installed")
+var ErrNotInstalled = errors.New("no Bulkhead is installed")
 
 // Installation is how Bulkhead is set up in a compute cluster.
 type Installation struct {

@@ -131,5 +131,5 @@ func Paint(w io.Writer, tone Tone, text string) string {
 // IsTerminal reports whether w is one.
 func IsTerminal(w io.Writer) bool {
 	file, ok := w.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // a file descriptor is small
+	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -114,6 +114,7 @@ const tokenNamespace = "bulkhead-tokens"
 
 // seed makes them. The webhook and the policies are out of force.
 func (s *scene) seed(t *testing.T) error {
+	t.Helper()
 	ctx := t.Context()
 	handle, victim := s.values["VICTIM_VOLUME"], s.victim.Tenant()
 	gone := tenancy.Tenant{Namespace: "gone", UID: "7e6f5d4c-3b2a-4190-8877-665544332211"}
@@ -150,6 +151,7 @@ func (s *scene) seed(t *testing.T) error {
 
 // share opens volumes of the victim on the storage cluster, as their owner may.
 func (s *scene) share(t *testing.T) error {
+	t.Helper()
 	storageClient, err := stage.Env.Storage.Dial()
 	if err != nil {
 		return err

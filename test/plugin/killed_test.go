@@ -1,4 +1,4 @@
-package adopt
+package plugin
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ func TestKilled(t *testing.T) {
 		"adopt", "volume", "--from-subject", sharedSubject, "--storage-token-file", tokenFile(),
 		"--audit-file", log, "--yes", "--workers", "2", "--kubeconfig", f.admin.Compute.Kubeconfig,
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	killed := 0

@@ -1,7 +1,7 @@
-// Package adopt brings a compute cluster under management that ran for a while
-// with one shared token, as those do that there are: with kubectl bulkhead audit
-// and adopt, on real clusters.
-package adopt
+// Package plugin is kubectl bulkhead at work on real clusters: on one that ran for
+// a while with one shared token, as those do that there are, before and after it
+// is brought under management.
+package plugin
 
 import (
 	"context"

@@ -1,9 +1,10 @@
-package adopt
+package plugin
 
 import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,8 @@ func TestAdopt(t *testing.T) {
 	if code != 0 || len(report.Findings) > 0 {
 		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
 	}
+	f.wantStatus(t)
+	f.wantToken(t)
 	shared := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: sharedSecret.Namespace, Name: sharedSecret.Name}}
 	if err := f.admin.Delete(t.Context(), shared); err != nil {
 		t.Fatal(err)
@@ -53,13 +56,13 @@ func TestAdopt(t *testing.T) {
 // summary is a line for each finding.
 func summary(r *audit.Report) string {
 	count := map[string]int{}
-	text := ""
+	var text strings.Builder
 	for _, f := range r.Findings {
 		count[f.Rule]++
-		text += fmt.Sprintf("%s %s %s: %v: %s; %s\n", f.Severity, f.Rule, f.Object, f.Fields, f.Message, f.Mend)
+		fmt.Fprintf(&text, "%s %s %s: %v: %s; %s\n", f.Severity, f.Rule, f.Object, f.Fields, f.Message, f.Mend)
 	}
 	for _, rule := range slices.Sorted(maps.Keys(count)) {
-		text += fmt.Sprintf("%d of %s\n", count[rule], rule)
+		fmt.Fprintf(&text, "%d of %s\n", count[rule], rule)
 	}
-	return text + fmt.Sprint(r.Checked, r.Unchecked)
+	return text.String() + fmt.Sprint(r.Checked, r.Unchecked)
 }
