@@ -57,6 +57,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.flags(root.PersistentFlags())
-	root.AddCommand(adoptCommand(c), auditCommand(c), registerCommand(c), statusCommand(c), tokenCommand(c))
+	root.AddCommand(adoptCommand(c), auditCommand(c), preflightCommand(c), registerCommand(c), statusCommand(c), tokenCommand(c))
 	return root
 }

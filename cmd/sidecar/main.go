@@ -46,7 +46,7 @@ func main() {
 	f.IntVar(&cfg.Workers, "workers", 10, "refreshes, and first tokens, worked on at once")
 	flags.Issuer(f, &cfg.Issuer)
 	flags.Layout(f, &cfg.Layout)
-	cmd.AddCommand(releaseCommand(), checkCommand())
+	cmd.AddCommand(releaseCommand(), checkCommand(), portsCommand())
 	command.Main(cmd)
 }
 

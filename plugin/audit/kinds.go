@@ -28,11 +28,6 @@ type page struct {
 	Items    []json.RawMessage `json:"items"`
 }
 
-// item is what is read of an object before the rules.
-type item struct {
-	Metadata metav1.ObjectMeta `json:"metadata"`
-}
-
 // kind judges all objects of a kind. A kind that is not served has none.
 func (s *scan) kind(ctx context.Context, kind metav1.GroupKind) error {
 	mapping, err := s.mapper.RESTMapping(schema.GroupKind(kind))
@@ -43,11 +38,11 @@ func (s *scan) kind(ctx context.Context, kind metav1.GroupKind) error {
 		return fmt.Errorf("kind %s: %w", kind.String(), err)
 	}
 	return s.pages(ctx, mapping, func(raw json.RawMessage) error {
-		var it item
-		if err := json.Unmarshal(raw, &it); err != nil {
-			return fmt.Errorf("read a %s: %w", kind.Kind, err)
+		it, err := readItem(kind.Kind, raw)
+		if err != nil {
+			return err
 		}
-		return s.judge(ctx, mapping.GroupVersionKind, &it.Metadata, raw)
+		return s.judge(ctx, mapping.GroupVersionKind, it, raw)
 	})
 }
 
@@ -110,9 +105,10 @@ func rawClient(config *rest.Config, mapping *meta.RESTMapping) (*rest.RESTClient
 }
 
 // judge asks the webhook's rules about one object.
-func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, about *metav1.ObjectMeta, raw []byte) error {
-	object := Object{APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Namespace: about.Namespace, Name: about.Name}
-	denials, err := s.auditor.Judge(ctx, metav1.GroupVersionKind(kind), types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, raw)
+func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, it *item, raw []byte) error {
+	name := types.NamespacedName{Namespace: it.Metadata.Namespace, Name: it.Metadata.Name}
+	object := Object{APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Namespace: name.Namespace, Name: name.Name}
+	denials, err := s.auditor.Judge(ctx, metav1.GroupVersionKind(kind), name, raw)
 	switch {
 	case errors.Is(err, webhook.ErrUnknown):
 		s.unjudgedHandle(kind.Kind)
@@ -121,14 +117,11 @@ func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, about *m
 	case err != nil:
 		s.unchecked("%s: %v", object, err)
 	}
-	h, ours, err := s.heldBy(kind.Kind, about, raw)
-	if err != nil {
-		return err
-	}
+	h, ours := it.held(kind.Kind, s.cfg.Installation.Rules.Drivers)
 	left := false
 	if ours && h.namespace != "" { // else the rules have more to say
 		var findings []Finding
-		if left, findings, err = s.leftBehind(ctx, object, about, h); err != nil {
+		if left, findings, err = s.leftBehind(ctx, object, it.Metadata.Annotations, h); err != nil {
 			return err
 		}
 		s.found(findings...)

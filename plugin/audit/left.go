@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -17,34 +16,19 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
-const contentKind = "VolumeSnapshotContent"
+const (
+	volumeKind  = "PersistentVolume"
+	contentKind = "VolumeSnapshotContent"
+)
 
 // aboutTenant are the rules that compare a volume or content with the tenant of
 // its namespace as it is now.
 var aboutTenant = map[string]bool{"BH-B2": true, "BH-B3": true, "BH-C1": true, "BH-C3": true}
 
-// held is a volume or snapshot content of ours, as far as it outlives its
-// namespace.
-type held struct {
-	// namespace, name and uid of its claim or snapshot, and the field that says them.
-	namespace, name string
-	uid             types.UID
-	field           string
-	// snapshot is whether it is of a snapshot.
-	snapshot bool
-	// handle on the storage cluster.
-	handle string
-	// taken is whether a snapshot has been taken: the volume that it is of is not
-	// reached through it any more.
-	taken bool
-	// deletion is the Secret that it is deleted with.
-	deletion tenancy.SecretRef
-}
-
 // leftBehind judges what a volume or snapshot content says of whose it is. left
 // is whether that is a namespace that is gone, or was made again.
-func (s *scan) leftBehind(ctx context.Context, object Object, about *metav1.ObjectMeta, h held) (left bool, findings []Finding, err error) {
-	tenant, said := tenancy.OriginOf(about.Annotations)
+func (s *scan) leftBehind(ctx context.Context, object Object, annotations map[string]string, h held) (left bool, findings []Finding, err error) {
+	tenant, said := tenancy.OriginOf(annotations)
 	if !said {
 		return false, []Finding{{
 			Rule: checkOrigin, Severity: Medium, Object: object, Fields: []string{"metadata.annotations[" + tenancy.OriginUID + "]"},
@@ -129,50 +113,4 @@ func (s *scan) judgeLeft(ctx context.Context, object Object, h held, tenant tena
 		}}, nil
 	}
 	return nil, nil
-}
-
-// heldBy reads a volume or content; ours is false for any other object and those
-// of other drivers.
-func (s *scan) heldBy(kind string, about *metav1.ObjectMeta, raw []byte) (h held, ours bool, err error) {
-	drivers := s.cfg.Installation.Rules.Drivers
-	switch kind {
-	case "PersistentVolume":
-		var pv corev1.PersistentVolume
-		if err := json.Unmarshal(raw, &pv); err != nil {
-			return held{}, false, fmt.Errorf("read volume %s: %w", about.Name, err)
-		}
-		switch {
-		case pv.Spec.CSI != nil && drivers.IsCSI(pv.Spec.CSI.Driver):
-			h.handle = pv.Spec.CSI.VolumeHandle
-		case pv.Spec.PortworxVolume != nil:
-			h.handle = pv.Spec.PortworxVolume.VolumeID
-		default:
-			return held{}, false, nil
-		}
-		if ref := pv.Spec.ClaimRef; ref != nil {
-			h.namespace, h.name, h.uid, h.field = ref.Namespace, ref.Name, ref.UID, "spec.claimRef"
-		}
-		h.deletion = tenancy.SecretRef{Namespace: about.Annotations[tenancy.DeletionSecretNamespace], Name: about.Annotations[tenancy.DeletionSecretName]}
-		return h, true, nil
-	case contentKind:
-		var content snapshotv1.VolumeSnapshotContent
-		if err := json.Unmarshal(raw, &content); err != nil {
-			return held{}, false, fmt.Errorf("read content %s: %w", about.Name, err)
-		}
-		ref := content.Spec.VolumeSnapshotRef
-		h = held{
-			namespace: ref.Namespace, name: ref.Name, uid: ref.UID, field: "spec.volumeSnapshotRef", snapshot: true,
-			deletion: tenancy.SecretRef{Namespace: about.Annotations[tenancy.SnapshotDeletionSecretNamespace], Name: about.Annotations[tenancy.SnapshotDeletionSecretName]},
-		}
-		for _, handle := range []*string{content.Spec.Source.VolumeHandle, content.Spec.Source.SnapshotHandle} {
-			if handle != nil {
-				h.handle = *handle
-			}
-		}
-		if content.Status != nil && content.Status.SnapshotHandle != nil {
-			h.handle, h.taken = *content.Status.SnapshotHandle, true
-		}
-		return h, drivers.IsCSI(content.Spec.Driver), nil
-	}
-	return held{}, false, nil
 }
