@@ -229,7 +229,7 @@ func readValues(path string, t *preflight.Target, dir string) error {
 func keepBundle(dir string, bundle []byte) (path string, err error) {
 	const ownerOnly = 0o600
 	path = filepath.Join(dir, "sdk-ca.crt")
-	if err := os.WriteFile(path, bundle, ownerOnly); err != nil {
+	if err := os.WriteFile(path, bundle, ownerOnly); err != nil { //nolint:gosec // G703: in a folder of our own
 		return "", fmt.Errorf("CA bundle of the storage cluster: %w", err)
 	}
 	return path, nil

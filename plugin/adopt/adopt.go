@@ -167,15 +167,8 @@ func (a *Adopter) applyAll(ctx context.Context, changes []change) error {
 	}()
 	for i, c := range changes {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				problems[i] = fmt.Errorf("%s: not begun: %w", c.what, ctx.Err())
-				return nil
-			}
-			done, err := c.apply(ctx)
-			if err != nil {
-				problems[i] = fmt.Errorf("%s: %w", c.what, err)
-				done = "FAILED"
-			}
+			done, err := attempt(ctx, c)
+			problems[i] = err
 			lines <- c.what + ": " + done
 			return nil
 		})
@@ -184,6 +177,17 @@ func (a *Adopter) applyAll(ctx context.Context, changes []change) error {
 	close(lines)
 	<-printed
 	return errors.Join(problems...)
+}
+
+// attempt makes a change, and says in a few words what came of it.
+func attempt(ctx context.Context, c change) (done string, err error) {
+	if ctx.Err() != nil {
+		return "not begun", fmt.Errorf("%s: not begun: %w", c.what, ctx.Err())
+	}
+	if done, err = c.apply(ctx); err != nil {
+		return "FAILED", fmt.Errorf("%s: %w", c.what, err)
+	}
+	return done, nil
 }
 
 // indent has every line of text begin with two spaces.

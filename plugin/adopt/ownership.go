@@ -66,7 +66,7 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 	}
 	volumes, err := s.Client.Volumes(s.as(ctx))
 	if err != nil {
-		return err //nolint:wrapcheck // it says what was asked
+		return err
 	}
 	uses, err := a.uses(ctx)
 	if err != nil {
@@ -222,7 +222,7 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 func (a *Adopter) handOver(ctx context.Context, s Storage, v *storage.Volume, final *api.Ownership, uses []*use) (string, error) {
 	now, err := s.Client.Volume(s.as(ctx), v.ID)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it says what was asked
+		return "", err
 	}
 	if !equalOwnership(now.Ownership, v.Ownership) {
 		return "", errors.New("its ownership was changed meanwhile, so it was left as it is")
@@ -293,7 +293,7 @@ func (a *Adopter) setOwnership(ctx context.Context, s Storage, id string, before
 	if err := a.cfg.Log.write(Entry{Kind: ownershipKind, Name: id}, ownershipText{before}, ownershipText{after}); err != nil {
 		return err
 	}
-	return s.Client.SetOwnership(s.as(ctx), id, after) //nolint:wrapcheck // it says what was asked
+	return s.Client.SetOwnership(s.as(ctx), id, after)
 }
 
 // withoutEverybody are access rights without those of all.

@@ -74,7 +74,7 @@ func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
 	return change{what: "volume " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
 		now, err := s.Client.Volume(s.as(ctx), e.Name)
 		if err != nil {
-			return "", err //nolint:wrapcheck // it says what was asked
+			return "", err
 		}
 		if equalOwnership(now.Ownership, before.Ownership) {
 			return "is so already", nil

@@ -183,9 +183,18 @@ func (r *Report) Print(w io.Writer) error {
 		return t.UTC().Format(time.RFC3339)
 	}
 	for _, line := range [][2]string{
-		{"Namespace", r.Namespace}, {"Secret", r.Secret}, {"Issuer", r.Issuer}, {"Subject", r.Subject}, {"Name", r.Name},
-		{"Groups", strings.Join(r.Groups, ", ")}, {"Roles", strings.Join(r.Roles, ", ")}, {"ID (jti)", r.ID},
-		{"Key", r.KeyID}, {"Algorithm", r.Algorithm}, {"Issued", moment(r.Issued)}, {"Expires", moment(r.Expires)},
+		{"Namespace", r.Namespace},
+		{"Secret", r.Secret},
+		{"Issuer", r.Issuer},
+		{"Subject", r.Subject},
+		{"Name", r.Name},
+		{"Groups", strings.Join(r.Groups, ", ")},
+		{"Roles", strings.Join(r.Roles, ", ")},
+		{"ID (jti)", r.ID},
+		{"Key", r.KeyID},
+		{"Algorithm", r.Algorithm},
+		{"Issued", moment(r.Issued)},
+		{"Expires", moment(r.Expires)},
 		{"Verdict", strings.TrimSpace(string(r.Verdict) + " " + r.Why)},
 	} {
 		if line[1] != "" {

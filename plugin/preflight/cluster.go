@@ -135,7 +135,7 @@ func driverNames(ctx context.Context, cfg *Config) ([]Result, error) {
 	}
 	if !installed {
 		found = append(found, Result{
-			Status: Warning, Found: fmt.Sprintf("there is no CSIDriver %s", strings.Join(cfg.Target.Drivers.CSI, " or ")),
+			Status: Warning, Found: "there is no CSIDriver " + strings.Join(cfg.Target.Drivers.CSI, " or "),
 			Mend: "install the driver first, or name yours in the chart's values: drivers.csi",
 		})
 	}

@@ -42,7 +42,7 @@ func issuerReachable(ctx context.Context, cfg *Config) ([]Result, error) {
 		return nil, err
 	}
 	var document discovery
-	answer, err := getJSON(ctx, client, cfg.Target.Issuer+"/.well-known/openid-configuration", &document)
+	ends, err := getJSON(ctx, client, cfg.Target.Issuer+"/.well-known/openid-configuration", &document)
 	if err != nil {
 		return nil, fmt.Errorf("the issuer is not reached from this machine (the cluster's Pods have to): %w", err)
 	}
@@ -64,12 +64,10 @@ func issuerReachable(ctx context.Context, cfg *Config) ([]Result, error) {
 	if len(keys.Keys) == 0 {
 		found = append(found, Result{Status: Failure, Found: "the issuer has no key", Mend: "see its log"})
 	}
-	if answer.TLS != nil && len(answer.TLS.PeerCertificates) > 0 {
-		if left := time.Until(answer.TLS.PeerCertificates[0].NotAfter); left < soon {
-			found = append(found, Result{
-				Status: Warning, Found: fmt.Sprintf("the issuer's certificate ends in %s", left.Round(time.Hour)), Mend: "renew it; the issuer reads it again when it changes",
-			})
-		}
+	if left := time.Until(ends); left < soon {
+		found = append(found, Result{
+			Status: Warning, Found: fmt.Sprintf("the issuer's certificate ends in %s", left.Round(time.Hour)), Mend: "renew it; the issuer reads it again when it changes",
+		})
 	}
 	if len(found) == 0 {
 		return ok("%s answers, with %d keys", cfg.Target.Issuer, len(keys.Keys)), nil
@@ -94,23 +92,27 @@ func issuerClient(cfg *Config) (*http.Client, error) {
 	}, nil
 }
 
-func getJSON(ctx context.Context, client *http.Client, from string, into any) (*http.Response, error) {
+// getJSON reads a document, and says when the certificate of whoever served it ends.
+func getJSON(ctx context.Context, client *http.Client, from string, into any) (ends time.Time, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%.200q: %w", from, err)
+		return ends, fmt.Errorf("%.200q: %w", from, err)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the URL
+		return ends, err //nolint:wrapcheck // it names the URL
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return response, fmt.Errorf("%s: %s", from, response.Status)
+		return ends, fmt.Errorf("%s: %s", from, response.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(into); err != nil {
-		return response, fmt.Errorf("%s: no JSON: %w", from, err)
+		return ends, fmt.Errorf("%s: no JSON: %w", from, err)
 	}
-	return response, nil
+	if response.TLS == nil || len(response.TLS.PeerCertificates) == 0 {
+		return ends, fmt.Errorf("%s: not over TLS", from)
+	}
+	return response.TLS.PeerCertificates[0].NotAfter, nil
 }
 
 // The storage cluster has no patience with a token that was signed in its future,

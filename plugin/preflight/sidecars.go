@@ -28,19 +28,23 @@ type hole struct {
 
 var holes = []hole{
 	{
-		"csi-provisioner", []string{"0.4.3", "1.0.2", "1.2.2", "1.3.1"},
+		"csi-provisioner",
+		[]string{"0.4.3", "1.0.2", "1.2.2", "1.3.1"},
 		"CVE-2019-11255: restores and clones can reach other tenants' volumes", "https://github.com/kubernetes-csi/external-provisioner/issues/380",
 	},
 	{
-		"csi-snapshotter", []string{"0.4.2", "1.0.2", "1.2.2"},
+		"csi-snapshotter",
+		[]string{"0.4.2", "1.0.2", "1.2.2"},
 		"CVE-2019-11255: snapshots can reach other tenants' volumes", "https://github.com/kubernetes-csi/external-snapshotter/issues/193",
 	},
 	{
-		"csi-resizer", []string{"0.3.0"},
+		"csi-resizer",
+		[]string{"0.3.0"},
 		"CVE-2019-11255: other tenants' volumes can be resized", "https://github.com/kubernetes-csi/external-resizer/issues/63",
 	},
 	{
-		"snapshot-controller", []string{"2.1.3", "3.0.2"},
+		"snapshot-controller",
+		[]string{"2.1.3", "3.0.2"},
 		"CVE-2020-8569: one VolumeSnapshot of a tenant stops the controller for all", "https://github.com/kubernetes-csi/external-snapshotter/issues/421",
 	},
 }
