@@ -35,6 +35,7 @@ func adoptCommand(c *connection) *cobra.Command {
 		Long: "Brings under management what was there before Bulkhead: classes and volumes that name another Secret, and\n" +
 			"on the storage cluster what nobody or a shared subject owns. Each shows what changes, and asks.\n" +
 			"Nothing is deleted on the storage cluster. A run that was killed is finished by the next.",
+		RunE: subcommandsOnly,
 	}
 	f := cmd.PersistentFlags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be changed, and change nothing")

@@ -57,6 +57,16 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.flags(root.PersistentFlags())
+	root.RunE = subcommandsOnly
 	root.AddCommand(adoptCommand(c), auditCommand(c), preflightCommand(c), registerCommand(c), statusCommand(c), tokenCommand(c))
 	return root
+}
+
+// subcommandsOnly is for a command that does nothing by itself: cobra would show
+// its help for a subcommand that is not there, and call that a success.
+func subcommandsOnly(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s has no subcommand %q", cmd.CommandPath(), args[0])
+	}
+	return cmd.Help() //nolint:wrapcheck // there is nothing to add
 }

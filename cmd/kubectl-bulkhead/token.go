@@ -12,7 +12,7 @@ import (
 )
 
 func tokenCommand(c *connection) *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Look at the token of a namespace"}
+	cmd := &cobra.Command{Use: "token", Short: "Look at the token of a namespace", RunE: subcommandsOnly}
 	cmd.AddCommand(inspectCommand(c))
 	return cmd
 }
