@@ -101,6 +101,8 @@ type plan struct {
 	// later are made once those are.
 	later    []change
 	problems []error
+	// inOrder is whether each change is made only if all before it were.
+	inOrder bool
 }
 
 // add adds the change of an object, if it needs one, or why it cannot be made: the
@@ -150,6 +152,9 @@ func (a *Adopter) carryOut(ctx context.Context, p plan) error {
 	if !yes {
 		return ErrRefused
 	}
+	if p.inOrder {
+		return errors.Join(a.applyInOrder(ctx, changes), cannot)
+	}
 	return errors.Join(a.applyAll(ctx, p.changes), a.applyAll(ctx, p.later), cannot)
 }
 
@@ -177,6 +182,17 @@ func (a *Adopter) applyAll(ctx context.Context, changes []change) error {
 	close(lines)
 	<-printed
 	return errors.Join(problems...)
+}
+
+func (a *Adopter) applyInOrder(ctx context.Context, changes []change) error {
+	for i, c := range changes {
+		done, err := attempt(ctx, c)
+		fmt.Fprintln(a.cfg.Out, c.what+": "+done)
+		if err != nil {
+			return fmt.Errorf("%w; the %d that come after it were not begun, as they build on it", err, len(changes)-i-1)
+		}
+	}
+	return nil
 }
 
 // attempt makes a change, and says in a few words what came of it.

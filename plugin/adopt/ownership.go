@@ -212,6 +212,10 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 			notes = append(notes, "then "+contentKind+" "+content.Name+" is adopted")
 		}
 	}
+	if v.Namespace != "" && v.Namespace != namespace {
+		notes = append(notes, fmt.Sprintf("NOTE: the storage cluster recorded it for claim %s, of another namespace: is it this one's?",
+			output.Plain(v.Namespace+"/"+v.Claim)))
+	}
 	return change{what: what + ", for namespace " + namespace, diff: text, notes: notes, apply: func(ctx context.Context) (string, error) {
 		return a.handOver(ctx, s, v, final, uses)
 	}}, true, nil

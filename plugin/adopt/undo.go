@@ -9,17 +9,20 @@ import (
 	"slices"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Undo makes the changes of an audit file undone, the last first. What was changed
-// again since is left as it is and told. The webhook refuses what it refuses: to
+// Undo makes the changes of an audit file undone, the last first, and stops at one
+// that cannot be: a volume whose references stay must not lose its owner. The webhook refuses what it refuses: to
 // go back to a shared token, take its rules out of force first.
 func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
-	var p plan
+	p := plan{inOrder: true}
 	for _, e := range slices.Backward(entries) {
 		if e.Kind == ownershipKind && s == nil {
 			return errors.New("want --storage-token-file: the file has changes of the storage cluster")
@@ -30,9 +33,11 @@ func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
 		c, err := a.undo(s, e)
 		p.add(c, err == nil, err)
 	}
-	a.cfg.Workers = 1 // in this order
 	return a.carryOut(ctx, p)
 }
+
+// gone is what came of an object that was deleted since.
+const gone = "is gone"
 
 func (a *Adopter) undo(s *Storage, e Entry) (change, error) {
 	switch e.Kind {
@@ -73,6 +78,9 @@ func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
 	}
 	return change{what: "volume " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
 		now, err := s.Client.Volume(s.as(ctx), e.Name)
+		if status.Code(err) == codes.NotFound {
+			return gone, nil
+		}
 		if err != nil {
 			return "", err
 		}
@@ -104,7 +112,9 @@ func undoRemade[T any, O interface {
 	}
 	return change{what: e.Kind + " " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
 		now := O(new(T))
-		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); err != nil {
+		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); apierrors.IsNotFound(err) {
+			return gone, nil
+		} else if err != nil {
 			return "", fmt.Errorf("look at it: %w", err)
 		}
 		if same(now, before) {
@@ -170,7 +180,9 @@ func undoChanged[T any, O interface {
 	}
 	return change{what: e.Kind + " " + e.Name, diff: text, apply: func(ctx context.Context) (string, error) {
 		now := O(new(T))
-		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); err != nil {
+		if err := a.client.Get(ctx, client.ObjectKeyFromObject(before), now); apierrors.IsNotFound(err) {
+			return gone, nil
+		} else if err != nil {
 			return "", fmt.Errorf("look at it: %w", err)
 		}
 		put(now, before, after)

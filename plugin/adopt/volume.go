@@ -162,6 +162,12 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 		return what, "", fmt.Errorf("look at it: %w", err)
 	case now.UID == pv.UID:
 		if untouched, err := a.takeAway(ctx, &pv, &now); err != nil {
+			if untouched && now.Spec.PersistentVolumeReclaimPolicy != pv.Spec.PersistentVolumeReclaimPolicy {
+				// By a run that was killed.
+				if back := a.policyBack(ctx, &pv); back != nil {
+					return what, "", errors.Join(err, back)
+				}
+			}
 			if untouched {
 				err = a.abandon(ctx, j, err)
 			}
@@ -238,13 +244,16 @@ func (a *Adopter) remade(ctx context.Context, adopted *corev1.PersistentVolume) 
 // settle waits until the claim has its volume back, and gives that the reclaim
 // policy that it had.
 func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) (note string, err error) {
+	if adopted.Spec.ClaimRef.UID == "" {
+		return "", a.policyBack(ctx, adopted) // it was kept for a claim that is yet to come
+	}
 	key := types.NamespacedName{Namespace: adopted.Spec.ClaimRef.Namespace, Name: adopted.Spec.ClaimRef.Name}
 	var claim corev1.PersistentVolumeClaim
 	err = wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
 		err := a.client.Get(ctx, key, &claim)
 		return err == nil && (claim.UID != adopted.Spec.ClaimRef.UID || claim.Status.Phase == corev1.ClaimBound), err //nolint:wrapcheck // below
 	})
-	if wanted := adopted.Spec.ClaimRef.UID; apierrors.IsNotFound(err) || (err == nil && wanted != "" && claim.UID != wanted) {
+	if apierrors.IsNotFound(err) || (err == nil && claim.UID != adopted.Spec.ClaimRef.UID) {
 		// Its claim was deleted, before or meanwhile: what becomes of the volume is
 		// for a person to say, not for a policy that was set back in that moment.
 		if adopted.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
@@ -255,11 +264,17 @@ func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) 
 	if err != nil {
 		return "", fmt.Errorf("wait until claim %s is Bound again: %w; the volume is there, with reclaim policy Retain: kubectl bulkhead adopt finish", key, err)
 	}
-	patch := fmt.Appendf(nil, `{"spec":{"persistentVolumeReclaimPolicy":%q}}`, adopted.Spec.PersistentVolumeReclaimPolicy)
-	if err := a.client.Patch(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: adopted.Name}}, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return "", fmt.Errorf("set its reclaim policy back to %s: %w; kubectl bulkhead adopt finish", adopted.Spec.PersistentVolumeReclaimPolicy, err)
+	return "", a.policyBack(ctx, adopted)
+}
+
+// policyBack gives a PV the reclaim policy that it had.
+func (a *Adopter) policyBack(ctx context.Context, pv *corev1.PersistentVolume) error {
+	policy := pv.Spec.PersistentVolumeReclaimPolicy
+	patch := fmt.Appendf(nil, `{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy)
+	if err := a.client.Patch(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: pv.Name}}, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("set its reclaim policy back to %s: %w; kubectl bulkhead adopt finish", policy, err)
 	}
-	return "", nil
+	return nil
 }
 
 // annotated is a copy of annotations with those pairs and that origin.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -78,6 +79,9 @@ type scan struct {
 	unjudged map[string]int
 }
 
+// lookUpTimeout bounds the reading of what the rules look up.
+const lookUpTimeout = 5 * time.Minute
+
 // listed at once: an API server serves one list with one of its processors.
 const listed = 4
 
@@ -144,10 +148,10 @@ func (s *scan) lookUp(ctx context.Context) error {
 		return fmt.Errorf("cache: %w", err)
 	}
 	options.Mapper = s.mapper
-	// A cache that may not list tries for ever: who may not is told at once.
 	if objects, err = webhook.Served(objects, options.Scheme, s.mapper); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
+	// Who may not is told at once.
 	if _, err := s.api.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
 		return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
 	}
@@ -162,9 +166,12 @@ func (s *scan) lookUp(ctx context.Context) error {
 	}
 	s.cfg.Progress("reading the cluster", 0, 0)
 	go c.Start(ctx) //nolint:errcheck // it ends with ctx, and what it could not read shows below
+	// One that may not list tries for ever.
+	filling, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
 	for _, object := range objects {
-		if _, err := c.GetInformer(ctx, object); err != nil {
-			return fmt.Errorf("read all %T: %w", object, err)
+		if _, err := c.GetInformer(filling, object); err != nil {
+			return fmt.Errorf("read all %T: %w; an audit takes the rights of a cluster admin", object, err)
 		}
 	}
 	s.objects = c

@@ -93,7 +93,6 @@ func rights(ctx context.Context, cfg *Config) ([]Result, error) {
 		{Verb: "create", Resource: "resourcequotas", Namespace: cfg.Target.TokenNamespace},
 		{Verb: "create", Group: "apps", Resource: "deployments", Namespace: cfg.Target.Namespace},
 		{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
-		{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
 		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"},
 		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingadmissionpolicies"},
 	} {

@@ -192,7 +192,8 @@ func (r *Report) Print(w io.Writer) error {
 	count := map[Status]int{}
 	for _, is := range r.Results {
 		count[is.Status]++
-		fmt.Fprintf(w, "%-8s %-18s %s\n", output.Paint(w, tones[is.Status], string(is.Status)), is.Check, line(is.Found))
+		word := fmt.Sprintf("%-8s", is.Status) // colours would count as width
+		fmt.Fprintf(w, "%s %-18s %s\n", output.Paint(w, tones[is.Status], word), is.Check, line(is.Found))
 		if is.Mend != "" {
 			fmt.Fprintf(w, "%-8s %-18s -> %s\n", "", "", line(is.Mend))
 		}
