@@ -19,7 +19,8 @@ func TestEveryRuleIsExplained(t *testing.T) {
 			t.Errorf("%s: anchor %q, summary %q", r.ID, r.Anchor(), r.Summary)
 		}
 	}
-	if got := strings.Count(string(text), "\n### BH-"); got != len(Rules()) {
+	ofRules, _, _ := strings.Cut(string(text), "\n## What only an audit can judge\n")
+	if got := strings.Count(ofRules, "\n### BH-"); got != len(Rules()) {
 		t.Errorf("docs/rules.md has %d entries for %d rules", got, len(Rules()))
 	}
 }
