@@ -54,6 +54,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// DescribeMetrics registers every metric of this package with nothing behind it,
+// for who lists them.
+func DescribeMetrics(registry prometheus.Registerer) { newMetrics(registry) }
+
 // serving notes another serving certificate, the first if replaced is false.
 func (m *metrics) serving(c *x509.Certificate, replaced bool) {
 	m.expiry.WithLabelValues(certificateServing).Set(float64(c.NotAfter.Unix()))

@@ -57,23 +57,38 @@ func newMetrics() *metrics {
 			Help: "1 if the storage endpoint has accepted every published key, 0 as long as it may still believe a revoked one.",
 		}, []string{"endpoint"}),
 	}
-	m.registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.keyKnown,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.register(m.registry)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func (m *metrics) register(registry prometheus.Registerer) {
+	registry.MustRegister(m.exchanges, m.duration, m.policyLoaded, m.policyGeneration, m.clusters, m.keysLoaded, m.keyKnown)
+}
+
+// DescribeMetrics registers every metric of this package with nothing behind it,
+// for who lists them.
+func DescribeMetrics(registry prometheus.Registerer) {
+	newMetrics().register(registry)
+	registry.MustRegister(newKeyCollector(nil, nil))
 }
 
 // watchKeys reports the keys at each scrape.
 func (m *metrics) watchKeys(ring func() *keyRing, now func() time.Time) {
-	m.registry.MustRegister(&keyCollector{ring: ring, now: now, age: prometheus.NewDesc(
-		"bulkhead_issuer_key_age_seconds",
-		"How long each key has been signing, below zero for one that will; NaN for a key without a schedule.",
-		[]string{"key", "algorithm", "signing"}, nil)})
+	m.registry.MustRegister(newKeyCollector(ring, now))
 }
 
 type keyCollector struct {
 	ring func() *keyRing
 	now  func() time.Time
 	age  *prometheus.Desc
+}
+
+func newKeyCollector(ring func() *keyRing, now func() time.Time) *keyCollector {
+	return &keyCollector{ring: ring, now: now, age: prometheus.NewDesc(
+		"bulkhead_issuer_key_age_seconds",
+		"How long each key has been signing, below zero for one that will; NaN for a key without a schedule.",
+		[]string{"key", "algorithm", "signing"}, nil)}
 }
 
 // Describe implements prometheus.Collector.

@@ -46,6 +46,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// DescribeMetrics registers every metric of this package with nothing behind it,
+// for who lists them.
+func DescribeMetrics(registry prometheus.Registerer) {
+	newMetrics(registry)
+	watchTokens(registry, nil, nil)
+}
+
 // watchTokens shows, at each scrape, what tokens there are.
 func watchTokens(registry prometheus.Registerer, tokens tokenStore, g *gate) {
 	registry.MustRegister(&tokenCollector{tokens}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -54,6 +54,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// DescribeMetrics registers every metric of this package with nothing behind it,
+// for who lists them.
+func DescribeMetrics(registry prometheus.Registerer) { newMetrics(registry) }
+
 func (m *metrics) observe(kind, operation, step, decision string, took time.Duration) {
 	m.requests.WithLabelValues(kind, operation, step, decision).Inc()
 	m.duration.WithLabelValues(kind, step).Observe(took.Seconds())
