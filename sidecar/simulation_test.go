@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -130,7 +131,8 @@ func TestADayOfTenThousandNamespaces(t *testing.T) {
 		}
 		later := f.perMinute[int(simulatedLife/time.Minute):]
 		mean := ideal / day.Minutes()
-		if most := slices.Max(later); float64(most) > 3*mean {
+		// The root is for chance, which weighs more in a small fleet.
+		if most := slices.Max(later); float64(most) > 3*mean+3*math.Sqrt(mean) {
 			t.Errorf("%d writes in one minute, the mean is %.0f", most, mean)
 		}
 		t.Logf("%d writes (ideal %.0f), at most %d in a minute after the first hour (mean %.0f), least life left %.0f %%",

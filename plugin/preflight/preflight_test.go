@@ -1,13 +1,17 @@
 package preflight
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"os"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -112,5 +116,39 @@ func TestEveryCheckSaysSomething(t *testing.T) {
 	}
 	if _, err := Run(t.Context(), Config{Skip: []string{"no-such"}}); err == nil {
 		t.Error("a check that is not there was skipped")
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestPrint(t *testing.T) {
+	r := &Report{Results: []Result{
+		{Check: "kubernetes-version", Status: OK, Found: "Kubernetes v1.37.2"},
+		{Check: "storage-ports", Status: Skipped, Found: "not asked for", Mend: "--storage-node"},
+		{Check: "webhooks", Status: Note, Found: "MutatingWebhookConfiguration evil\x1b[2Jname is asked too about storageclasses", Mend: "see to it"},
+		{Check: "shared-tokens", Status: Warning, Found: "classes a, b share a token\nwith a new line", Mend: "delete it"},
+		{Check: "storage-guest", Status: Failure, Found: "guest access is on", Mend: "turn it off"},
+	}}
+	if !r.Failed() {
+		t.Error("a failure is none")
+	}
+	for file, format := range map[string]output.Format{"report.txt": output.Table, "report.json": output.JSON} {
+		var out bytes.Buffer
+		if err := output.Print(&out, format, r, r.Print); err != nil {
+			t.Fatal(err)
+		}
+		path := "testdata/" + file
+		if *update {
+			if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(out.Bytes(), want) {
+			t.Errorf("%s (go test ./plugin/preflight -update writes it anew):\n%s", path, out.String())
+		}
 	}
 }
