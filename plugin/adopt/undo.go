@@ -67,12 +67,17 @@ func (a *Adopter) undo(s *Storage, e Entry) (change, error) {
 	return change{}, fmt.Errorf("%s %s: the file was written by another version of kubectl bulkhead: use that", e.Kind, e.Name)
 }
 
+// back reads what was changed, and shows what changes back.
+func (e Entry) back(before, after any) (diff string, err error) {
+	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
+		return "", fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
+	}
+	return diffOf(after, before)
+}
+
 func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
 	var before, after ownershipText
-	if err := errors.Join(json.Unmarshal(e.Before, &before), json.Unmarshal(e.After, &after)); err != nil {
-		return change{}, fmt.Errorf("volume %s: %w", e.Name, err)
-	}
-	text, err := diffOf(after, before)
+	text, err := e.back(&before, &after)
 	if err != nil {
 		return change{}, err
 	}
@@ -103,10 +108,7 @@ func undoRemade[T any, O interface {
 	client.Object
 	DeepCopy() *T
 }](a *Adopter, e Entry, before, after O, same func(now, was O) bool, remake func(ctx context.Context, now, was O) (string, error)) (change, error) {
-	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
-		return change{}, fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
-	}
-	text, err := diffOf(after, before)
+	text, err := e.back(before, after)
 	if err != nil {
 		return change{}, err
 	}
@@ -171,10 +173,7 @@ func undoChanged[T any, O interface {
 	*T
 	client.Object
 }](a *Adopter, e Entry, before, after O, put func(now, was, is O)) (change, error) {
-	if err := errors.Join(json.Unmarshal(e.Before, before), json.Unmarshal(e.After, after)); err != nil {
-		return change{}, fmt.Errorf("%s %s: %w", e.Kind, e.Name, err)
-	}
-	text, err := diffOf(after, before)
+	text, err := e.back(before, after)
 	if err != nil {
 		return change{}, err
 	}

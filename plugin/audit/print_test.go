@@ -1,15 +1,11 @@
 package audit
 
 import (
-	"bytes"
-	"flag"
-	"os"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/output"
+	"github.com/bulkhead-dev/bulkhead/plugin/output/outputtest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestPrint(t *testing.T) {
 	found := &Report{
@@ -29,22 +25,6 @@ func TestPrint(t *testing.T) {
 		"found.txt": {found, output.Table}, "found.json": {found, output.JSON}, "found.yaml": {found, output.YAML},
 		"clean.txt": {clean, output.Table}, "clean.json": {clean, output.JSON},
 	} {
-		var out bytes.Buffer
-		if err := output.Print(&out, c.format, c.report, c.report.Print); err != nil {
-			t.Fatal(err)
-		}
-		path := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(out.Bytes(), want) {
-			t.Errorf("%s (go test ./plugin/audit -update writes it anew):\n%s", path, out.String())
-		}
+		outputtest.Golden(t, file, c.format, c.report, c.report.Print)
 	}
 }

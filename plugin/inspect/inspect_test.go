@@ -5,8 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/output"
+	"github.com/bulkhead-dev/bulkhead/plugin/output/outputtest"
 	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	now  = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -102,22 +99,6 @@ func TestWhatIsWrongWithAToken(t *testing.T) {
 func TestPrint(t *testing.T) {
 	r := look(signed(t, map[string]any{"roles": []string{"system.user"}}))
 	for file, format := range map[string]output.Format{"token.txt": output.Table, "token.json": output.JSON} {
-		var out bytes.Buffer
-		if err := output.Print(&out, format, r, r.Print); err != nil {
-			t.Fatal(err)
-		}
-		path := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(out.Bytes(), want) {
-			t.Errorf("%s (go test ./plugin/inspect -update writes it anew):\n%s", path, out.String())
-		}
+		outputtest.Golden(t, file, format, r, r.Print)
 	}
 }

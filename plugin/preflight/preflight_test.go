@@ -1,17 +1,15 @@
 package preflight
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"flag"
-	"os"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/output"
+	"github.com/bulkhead-dev/bulkhead/plugin/output/outputtest"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -119,8 +117,6 @@ func TestEveryCheckSaysSomething(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
 func TestPrint(t *testing.T) {
 	r := &Report{Results: []Result{
 		{Check: "kubernetes-version", Status: OK, Found: "Kubernetes v1.37.2"},
@@ -133,22 +129,6 @@ func TestPrint(t *testing.T) {
 		t.Error("a failure is none")
 	}
 	for file, format := range map[string]output.Format{"report.txt": output.Table, "report.json": output.JSON} {
-		var out bytes.Buffer
-		if err := output.Print(&out, format, r, r.Print); err != nil {
-			t.Fatal(err)
-		}
-		path := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(out.Bytes(), want) {
-			t.Errorf("%s (go test ./plugin/preflight -update writes it anew):\n%s", path, out.String())
-		}
+		outputtest.Golden(t, file, format, r, r.Print)
 	}
 }

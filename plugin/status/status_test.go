@@ -1,19 +1,15 @@
 package status
 
 import (
-	"bytes"
-	"flag"
 	"io"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/output"
+	"github.com/bulkhead-dev/bulkhead/plugin/output/outputtest"
 	"github.com/bulkhead-dev/bulkhead/sidecar"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	now  = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -87,23 +83,7 @@ func report() *Report {
 
 func TestPrint(t *testing.T) {
 	for format, file := range map[output.Format]string{output.Table: "table.txt", output.JSON: "report.json", output.YAML: "report.yaml"} {
-		var out bytes.Buffer
 		r := report()
-		if err := output.Print(&out, format, r, func(w io.Writer) error { return r.Print(w, now) }); err != nil {
-			t.Fatal(err)
-		}
-		path := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(out.Bytes(), want) {
-			t.Errorf("%s is not %s (go test ./plugin/status -update writes it anew):\n%s", format, path, out.String())
-		}
+		outputtest.Golden(t, file, format, r, func(w io.Writer) error { return r.Print(w, now) })
 	}
 }
