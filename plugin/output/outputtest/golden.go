@@ -25,7 +25,7 @@ func Golden(t *testing.T, file string, format output.Format, value any, table fu
 	path := filepath.Join("testdata", file)
 	if *update {
 		const everybodyReads = 0o644
-		if err := os.WriteFile(path, out.Bytes(), everybodyReads); err != nil { //nolint:gosec // golden files are in the repository
+		if err := os.WriteFile(path, out.Bytes(), everybodyReads); err != nil {
 			t.Fatal(err)
 		}
 	}
