@@ -43,8 +43,9 @@ type Config struct {
 
 // Adopter adopts objects.
 type Adopter struct {
-	cfg    Config
-	client client.Client
+	cfg      Config
+	client   client.Client
+	settling settling
 }
 
 // New prepares an Adopter.
@@ -57,7 +58,9 @@ func New(cfg Config) (*Adopter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return &Adopter{cfg: cfg, client: c}, nil
+	a := &Adopter{cfg: cfg, client: c}
+	a.settling.group.SetLimit(maxSettling)
+	return a, nil
 }
 
 const fieldOwner = "kubectl-bulkhead"
@@ -181,7 +184,7 @@ func (a *Adopter) applyAll(ctx context.Context, changes []change) error {
 	_ = group.Wait() // what went wrong is in problems
 	close(lines)
 	<-printed
-	return errors.Join(problems...)
+	return errors.Join(errors.Join(problems...), a.settled())
 }
 
 func (a *Adopter) applyInOrder(ctx context.Context, changes []change) error {
@@ -189,10 +192,10 @@ func (a *Adopter) applyInOrder(ctx context.Context, changes []change) error {
 		done, err := attempt(ctx, c)
 		fmt.Fprintln(a.cfg.Out, c.what+": "+done)
 		if err != nil {
-			return fmt.Errorf("%w; the %d that come after it were not begun, as they build on it", err, len(changes)-i-1)
+			return errors.Join(fmt.Errorf("%w; the %d that come after it were not begun, as they build on it", err, len(changes)-i-1), a.settled())
 		}
 	}
-	return nil
+	return a.settled()
 }
 
 // attempt makes a change, and says in a few words what came of it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"google.golang.org/grpc/codes"
@@ -19,10 +20,15 @@ import (
 )
 
 // Undo makes the changes of an audit file undone, the last first, and stops at one
-// that cannot be: a volume whose references stay must not lose its owner. The webhook refuses what it refuses: to
-// go back to a shared token, take its rules out of force first.
+// that cannot be: a volume whose references stay must not lose its owner. The
+// webhook refuses what it refuses: to go back to a shared token, take its rules out
+// of force first. A run that stopped, or was killed, goes on when it is run again.
 func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
 	p := plan{inOrder: true}
+	pasts := map[string]past{}
+	for _, e := range entries {
+		pasts[e.object()] = append(pasts[e.object()], e.Before)
+	}
 	for _, e := range slices.Backward(entries) {
 		if e.Kind == ownershipKind && s == nil {
 			return errors.New("want --storage-token-file: the file has changes of the storage cluster")
@@ -30,25 +36,50 @@ func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
 		if s != nil && e.Cluster != "" && s.Cluster != "" && e.Cluster != s.Cluster {
 			return fmt.Errorf("the file is of cluster %s, and this is %s", e.Cluster, s.Cluster)
 		}
-		c, err := a.undo(s, e)
+		before := pasts[e.object()]
+		c, err := a.undo(s, e, before)
 		p.add(c, err == nil, err)
+		pasts[e.object()] = before[:len(before)-1]
 	}
 	return a.carryOut(ctx, p)
 }
 
-// gone is what came of an object that was deleted since.
-const gone = "is gone"
+func (e Entry) object() string { return strings.Join([]string{e.Kind, e.Namespace, e.Name}, "/") }
 
-func (a *Adopter) undo(s *Storage, e Entry) (change, error) {
+// past are the states of an object before the change that is undone and before all
+// that came before it, the first first. An object in one of them was changed back
+// already, by a run that ended before it had undone everything.
+type past []json.RawMessage
+
+// has reports whether one of the states is the one that is asks for.
+func has[T any](states past, is func(state *T) bool) (bool, error) {
+	for _, text := range states {
+		state := new(T)
+		if err := json.Unmarshal(text, state); err != nil {
+			return false, fmt.Errorf("audit file: %w", err)
+		}
+		if is(state) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+const (
+	gone      = "is gone" // deleted since
+	isAlready = "is so already"
+)
+
+func (a *Adopter) undo(s *Storage, e Entry, before past) (change, error) {
 	switch e.Kind {
 	case ownershipKind:
-		return a.undoOwnership(s, e)
+		return a.undoOwnership(s, e, before)
 	case classKind:
-		return undoRemade(a, e, new(storagev1.StorageClass), new(storagev1.StorageClass), func(now, was *storagev1.StorageClass) bool {
+		return undoRemade(a, e, before, new(storagev1.StorageClass), new(storagev1.StorageClass), func(now, was *storagev1.StorageClass) bool {
 			return equality.Semantic.DeepEqual(now.Parameters, was.Parameters)
 		}, a.remakeClass)
 	case volumeKind:
-		return undoRemade(a, e, new(corev1.PersistentVolume), new(corev1.PersistentVolume), func(now, was *corev1.PersistentVolume) bool {
+		return undoRemade(a, e, before, new(corev1.PersistentVolume), new(corev1.PersistentVolume), func(now, was *corev1.PersistentVolume) bool {
 			return equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, was.Spec.PersistentVolumeSource)
 		}, a.remakeVolume)
 	case snapshotClassKind:
@@ -75,7 +106,7 @@ func (e Entry) back(before, after any) (diff string, err error) {
 	return diffOf(after, before)
 }
 
-func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
+func (a *Adopter) undoOwnership(s *Storage, e Entry, states past) (change, error) {
 	var before, after ownershipText
 	text, err := e.back(&before, &after)
 	if err != nil {
@@ -89,8 +120,9 @@ func (a *Adopter) undoOwnership(s *Storage, e Entry) (change, error) {
 		if err != nil {
 			return "", err
 		}
-		if equalOwnership(now.Ownership, before.Ownership) {
-			return "is so already", nil
+		already, err := has(states, func(was *ownershipText) bool { return equalOwnership(now.Ownership, was.Ownership) })
+		if already || err != nil {
+			return isAlready, err
 		}
 		if !equalOwnership(now.Ownership, after.Ownership) {
 			return "", errors.New("its ownership was changed since, so it is left as it is")
@@ -107,7 +139,7 @@ func undoRemade[T any, O interface {
 	*T
 	client.Object
 	DeepCopy() *T
-}](a *Adopter, e Entry, before, after O, same func(now, was O) bool, remake func(ctx context.Context, now, was O) (string, error)) (change, error) {
+}](a *Adopter, e Entry, states past, before, after O, same func(now, was O) bool, remake func(ctx context.Context, now, was O) (string, error)) (change, error) {
 	text, err := e.back(before, after)
 	if err != nil {
 		return change{}, err
@@ -121,6 +153,10 @@ func undoRemade[T any, O interface {
 		}
 		if same(now, before) {
 			return a.undoAnnotations(ctx, now, before, after)
+		}
+		already, err := has(states, func(was *T) bool { return same(now, was) })
+		if already || err != nil {
+			return isAlready, err
 		}
 		if !same(now, after) {
 			return "", errors.New("it was changed since, so it is left as it is")
@@ -138,7 +174,7 @@ func undoRemade[T any, O interface {
 func (a *Adopter) undoAnnotations(ctx context.Context, now, was, is client.Object) (string, error) {
 	back := changedBack(now.GetAnnotations(), was.GetAnnotations(), is.GetAnnotations())
 	if maps.Equal(now.GetAnnotations(), back) {
-		return "is so already", nil
+		return isAlready, nil
 	}
 	now.SetAnnotations(back)
 	if err := a.client.Update(ctx, now); err != nil {

@@ -181,11 +181,14 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 		return what, "", fmt.Errorf("somebody else made a volume of that name; journal %s has the former one", j.configMap.Name)
 	}
 	gap := time.Since(began).Round(time.Millisecond)
-	note, err := a.settle(ctx, &adopted)
-	if err != nil {
-		return what, "", err
-	}
-	return what, fmt.Sprintf("made again in %s%s", gap, note), a.end(ctx, j)
+	a.settle(what, func() (string, error) {
+		note, err := a.rebound(ctx, &adopted)
+		if err != nil {
+			return "", err
+		}
+		return note, a.end(ctx, j)
+	})
+	return what, fmt.Sprintf("made again in %s", gap), nil
 }
 
 // takeAway deletes the PV, but not its volume: the reclaim policy is Retain first.
@@ -241,9 +244,9 @@ func (a *Adopter) remade(ctx context.Context, adopted *corev1.PersistentVolume) 
 	return a.createAgain(ctx, again)
 }
 
-// settle waits until the claim has its volume back, and gives that the reclaim
+// rebound waits until the claim has its volume back, and gives that the reclaim
 // policy that it had.
-func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) (note string, err error) {
+func (a *Adopter) rebound(ctx context.Context, adopted *corev1.PersistentVolume) (note string, err error) {
 	if adopted.Spec.ClaimRef.UID == "" {
 		return "", a.policyBack(ctx, adopted) // it was kept for a claim that is yet to come
 	}
@@ -259,7 +262,7 @@ func (a *Adopter) settle(ctx context.Context, adopted *corev1.PersistentVolume) 
 		if adopted.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
 			return "", nil
 		}
-		return "; its claim is gone, so it keeps the reclaim policy Retain", nil
+		return "its claim is gone, so it keeps the reclaim policy Retain", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("wait until claim %s is Bound again: %w; the volume is there, with reclaim policy Retain: kubectl bulkhead adopt finish", key, err)
