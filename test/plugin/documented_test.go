@@ -5,71 +5,65 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/test/documents"
 )
 
-// documented are the commands of ours in a document, in order, up to a heading.
-func documented(t *testing.T, document, upTo string) [][]string {
+const migrating = "docs/migrate.md"
+
+// reader is somebody with the documents before them, as the cluster's admin, with
+// the files that they name.
+func (f *former) reader(t *testing.T) *documents.Reader {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/" + document)
+	r, err := documents.NewReader(t.TempDir(), binaries, f.admin.Compute.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	part, _, found := strings.Cut(string(text), "\n"+upTo+"\n")
-	if !found {
-		t.Fatalf("%s has no heading %q", document, upTo)
-	}
-	var commands [][]string
-	for i, block := range strings.Split(part, "\n```") {
-		if i%2 == 0 {
-			continue // between the blocks
-		}
-		for line := range strings.SplitSeq(block, "\n") {
-			if command, is := strings.CutPrefix(line, "kubectl bulkhead "); is {
-				commands = append(commands, strings.Fields(command))
-			}
-		}
-	}
-	return commands
-}
-
-// migrate does what docs/migrate.md says, in a folder with the files that it
-// names, and returns that.
-func (f *former) migrate(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
 	for name, file := range map[string]string{"admin.token": tokenFile(), "values.yaml": f.values(t)} {
-		if err := os.Symlink(file, filepath.Join(dir, name)); err != nil {
+		if err := os.Symlink(file, filepath.Join(r.Dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	commands := documented(t, "migrate.md", "## Back")
-	audits := 0
-	for _, args := range commands {
-		want := 0
-		switch args[0] {
-		case "adopt":
-			args = append(args, "--yes") // nobody is there to be asked
-		case "audit":
-			if audits++; audits == 1 {
-				want = 1 // what it is all about
-			}
-		case "preflight":
-			want = 1 // the shared token's classes, and guest access while it is on
-			if out, code, err := f.bulkhead(t.Context(), dir, args...); code > want {
-				t.Fatalf("%v\n%s", err, out)
-			}
+	return r
+}
+
+// migrate does what docs/migrate.md says, but for the way back.
+func (f *former) migrate(t *testing.T, r *documents.Reader) {
+	t.Helper()
+	// What it is all about: guest access and shared classes at first, nothing at
+	// the end.
+	wantCode := map[string]int{"1. Look": 1, "3. See what there is": 1}
+	for _, block := range migration(t) {
+		if block.Heading == "Back" {
 			continue
 		}
-		out, code, err := f.bulkhead(t.Context(), dir, args...)
-		if code != want {
-			t.Errorf("kubectl bulkhead %s: exit %d, want %d: %v\n%s", strings.Join(args, " "), code, want, err, out)
+		out, code, err := r.Do(t.Context(), block)
+		if err != nil || code != wantCode[block.Heading] {
+			t.Fatalf("%s: exit %d, want %d: %v\n%s", block, code, wantCode[block.Heading], err, out)
 		}
-		if args[0] == "audit" {
-			t.Log(out)
+		if strings.Contains(out, "eyJ") {
+			t.Errorf("%s: there is a token in the output", block)
 		}
 	}
-	if audits != 2 || len(commands) < 10 {
-		t.Errorf("docs/migrate.md has %d commands and %d audits", len(commands), audits)
+}
+
+func migration(t *testing.T) []documents.Block {
+	t.Helper()
+	blocks, err := documents.Commands(binaries.Root, migrating)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return dir
+	return blocks
+}
+
+// back is the way back that docs/migrate.md has.
+func back(t *testing.T) documents.Block {
+	t.Helper()
+	for _, block := range migration(t) {
+		if block.Heading == "Back" {
+			return block
+		}
+	}
+	t.Fatalf("%s has no way back", migrating)
+	return documents.Block{}
 }

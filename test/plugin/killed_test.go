@@ -26,8 +26,9 @@ func TestKilled(t *testing.T) {
 	f := before(t, "k14c3", false)
 	before := f.handles(t)
 	f.install(t)
-	dir := t.TempDir()
-	log := filepath.Join(dir, "adopted.jsonl")
+	reader := f.reader(t)
+	dir := reader.Dir
+	log := filepath.Join(dir, "adopted.jsonl") // as docs/migrate.md has it
 	args := []string{
 		"adopt", "volume", "--from-subject", sharedSubject, "--storage-token-file", tokenFile(),
 		"--audit-file", log, "--yes", "--workers", "2", "--kubeconfig", f.admin.Compute.Kubeconfig,
@@ -67,11 +68,12 @@ func TestKilled(t *testing.T) {
 	}
 	var out string
 	var why error
+	documented := back(t)
 	// The API server learns a moment later what is out of force; until then it refuses,
 	// the undo stops there, and goes on when it is run again.
 	err := actors.Eventually(t.Context(), func(ctx context.Context) (bool, error) {
 		var code int
-		out, code, why = f.bulkhead(ctx, dir, undo...)
+		out, code, why = reader.Do(ctx, documented)
 		return code == 0, nil
 	})
 	if err != nil {
