@@ -62,6 +62,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("an uninstall leaves volumes their tokens", testUninstall)
 	t.Run("without Bulkhead no Pod gets a volume by its name alone", testWithout)
 	t.Run("another install takes over what is there", testReinstall)
+	t.Run("what the documents say works as it stands there", testDocuments)
 }
 
 func build(ctx context.Context) (*cluster.Environment, error) {

@@ -129,11 +129,21 @@ func (s *site) installIssuer(ctx context.Context) error {
 	if err := yaml.Unmarshal(entry, &clusters); err != nil {
 		return fmt.Errorf("read what register prints: %w", err)
 	}
-	return s.helm(ctx, "bulkhead-issuer", s.chart("bulkhead-issuer"), issuerNamespace, map[string]any{
+	return s.helm(ctx, "bulkhead-issuer", s.chart("bulkhead-issuer"), issuerNamespace, s.issuerValues(clusters))
+}
+
+// issuerValues are those of the issuer's chart, for the compute clusters that are
+// registered. The storage cluster is known once it runs.
+func (s *site) issuerValues(clusters []any) map[string]any {
+	values := map[string]any{
 		"url": issuerURL, "tls": map[string]any{"secretName": "issuer-tls"},
 		"service": map[string]any{"clusterIP": issuerAddress},
 		"policy":  map[string]any{"storageCluster": cluster.StorageID, "clusters": clusters},
-	})
+	}
+	if s.env.Storage != nil {
+		values["storage"] = map[string]any{"endpoints": []string{s.env.Storage.SDKAddress}, "tls": false}
+	}
+	return values
 }
 
 // startStorage starts the storage cluster, which trusts the issuer, and its driver
@@ -192,8 +202,16 @@ func (s *site) installFrom(ctx context.Context, chart string, values map[string]
 	if err != nil {
 		return err
 	}
-	needed := map[string]any{
-		"issuer": map[string]any{"url": issuerURL, "caBundle": string(ca)},
+	s.compute.Layout = tenancy.Layout{
+		Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
+	}
+	return s.helm(ctx, "bulkhead", chart, namespace, s.values(string(ca)), values)
+}
+
+// values are those that this site needs.
+func (s *site) values(caBundle string) map[string]any {
+	return map[string]any{
+		"issuer": map[string]any{"url": issuerURL, "caBundle": caBundle},
 		"storage": map[string]any{
 			"cluster": s.env.Storage.ID,
 			"sdk":     map[string]any{"address": s.env.Storage.SDKAddress, "tls": false},
@@ -202,8 +220,4 @@ func (s *site) installFrom(ctx context.Context, chart string, values map[string]
 		// Minutes, by default: longer than an API server lags behind. This one does not.
 		"webhook": map[string]any{"certificates": map[string]any{"self": map[string]any{"trustDelay": trustDelay.String()}}},
 	}
-	s.compute.Layout = tenancy.Layout{
-		Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder,
-	}
-	return s.helm(ctx, "bulkhead", chart, namespace, needed, values)
 }
