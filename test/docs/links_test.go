@@ -22,7 +22,7 @@ var (
 // heading if it names one.
 func TestLinksLeadSomewhere(t *testing.T) {
 	followed := 0
-	for _, file := range documents(t) {
+	for _, file := range documentsOf(t) {
 		for _, found := range link.FindAllStringSubmatch(withoutCode(read(t, file)), -1) {
 			target, anchor, _ := strings.Cut(found[1], "#")
 			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
@@ -47,7 +47,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-func documents(t *testing.T) []string {
+func documentsOf(t *testing.T) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

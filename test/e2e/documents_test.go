@@ -86,7 +86,7 @@ func newReading(t *testing.T) *reading {
 	values := stage.values(string(ca))
 	r.writeYAML(t, "values.yaml", values)
 	r.writeYAML(t, "site.yaml", values)
-	r.writeYAML(t, "issuer.yaml", stage.issuerValues(nil))
+	r.writeYAML(t, "issuer.yaml", stage.issuerValues([]any{}))
 	return r
 }
 
@@ -180,7 +180,7 @@ func (r *reading) readme(t *testing.T, blocks []documents.Block) {
 	r.typed(t, "helm upgrade bulkhead-issuer charts/bulkhead-issuer -n bulkhead-issuer -f issuer.yaml --wait")
 	r.eventually(t, "helm test bulkhead -n bulkhead-system && kubectl bulkhead status")
 	r.uninstall(t)
-	r.writeYAML(t, "issuer.yaml", stage.issuerValues(nil))
+	r.writeYAML(t, "issuer.yaml", stage.issuerValues([]any{}))
 }
 
 func (r *reading) tutorial(t *testing.T, blocks []documents.Block) {
