@@ -48,20 +48,24 @@ func (a *Adopter) foreseen(ctx context.Context, object client.Object) error {
 }
 
 // createAgain makes an object that was deleted. It goes on trying: there is no
-// other now.
-func (a *Adopter) createAgain(ctx context.Context, object client.Object) error {
+// other now. Where there is one already, of a call whose answer was lost or of
+// another run, same says of that, read into now, whether it is the one.
+func (a *Adopter) createAgain(ctx context.Context, object, now client.Object, same func() bool) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
 		asNew(object)
-		if last = a.client.Create(ctx, object); apierrors.IsAlreadyExists(last) {
-			return false, fmt.Errorf("somebody else made it: %w", last)
+		if last = a.client.Create(ctx, object); !apierrors.IsAlreadyExists(last) {
+			return last == nil, nil
 		}
-		return last == nil, nil
+		if last = a.client.Get(ctx, client.ObjectKeyFromObject(object), now); last != nil {
+			return false, nil //nolint:nilerr // it is tried again, and last is told
+		}
+		if !same() {
+			return false, errors.New("somebody else made another one")
+		}
+		return true, nil
 	})
-	if last != nil && !apierrors.IsAlreadyExists(last) {
-		err = errors.Join(err, last)
-	}
-	if err != nil {
+	if err = errors.Join(err, last); err != nil {
 		return fmt.Errorf("make it again: %w; its journal stays: kubectl bulkhead adopt finish", err)
 	}
 	return nil

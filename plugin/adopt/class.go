@@ -93,18 +93,20 @@ func (a *Adopter) finishClass(ctx context.Context, j *journal) (what, done strin
 	what = classKind + " " + class.Name
 	began := time.Now()
 	var now storagev1.StorageClass
+	same := func() bool { return equality.Semantic.DeepEqual(now.Parameters, adopted.Parameters) }
 	switch err := a.client.Get(ctx, client.ObjectKeyFromObject(&class), &now); {
 	case apierrors.IsNotFound(err):
 	case err != nil:
 		return what, "", fmt.Errorf("look at it: %w", err)
 	case now.UID != class.UID:
-		if !equality.Semantic.DeepEqual(now.Parameters, adopted.Parameters) {
+		if !same() {
 			return what, "", fmt.Errorf("somebody else made a class of that name; the journal %s has the former one", j.configMap.Name)
 		}
 		return what, "was made again already", a.end(ctx, j)
 	default:
 		// Not if it was changed since it was shown.
-		if err := a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion}); err != nil {
+		err := a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil { // another run deletes it too
 			if apierrors.IsConflict(err) {
 				return what, "", fmt.Errorf("it was changed meanwhile, so it was left as it is: %w", a.abandon(ctx, j, err))
 			}
@@ -114,7 +116,7 @@ func (a *Adopter) finishClass(ctx context.Context, j *journal) (what, done strin
 			return what, "", err
 		}
 	}
-	if err := a.createAgain(ctx, &adopted); err != nil {
+	if err := a.createAgain(ctx, &adopted, &now, same); err != nil {
 		return what, "", err
 	}
 	gap := time.Since(began).Round(time.Millisecond)

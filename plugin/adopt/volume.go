@@ -176,8 +176,7 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 		if err := a.remade(ctx, &adopted); err != nil {
 			return what, "", err
 		}
-	case !equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, adopted.Spec.PersistentVolumeSource) ||
-		now.Spec.ClaimRef == nil || now.Spec.ClaimRef.UID != adopted.Spec.ClaimRef.UID:
+	case !sameVolume(&now, &adopted):
 		return what, "", fmt.Errorf("somebody else made a volume of that name; journal %s has the former one", j.configMap.Name)
 	}
 	gap := time.Since(began).Round(time.Millisecond)
@@ -241,7 +240,14 @@ func (a *Adopter) remade(ctx context.Context, adopted *corev1.PersistentVolume) 
 	again.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
 	// The binder compares these; the versions are of the former volume's time.
 	again.Spec.ClaimRef.ResourceVersion = ""
-	return a.createAgain(ctx, again)
+	var now corev1.PersistentVolume
+	return a.createAgain(ctx, again, &now, func() bool { return sameVolume(&now, adopted) })
+}
+
+// sameVolume reports whether a PV has the source and the claim that it is to have.
+func sameVolume(now, adopted *corev1.PersistentVolume) bool {
+	return equality.Semantic.DeepEqual(now.Spec.PersistentVolumeSource, adopted.Spec.PersistentVolumeSource) &&
+		now.Spec.ClaimRef != nil && now.Spec.ClaimRef.UID == adopted.Spec.ClaimRef.UID
 }
 
 // rebound waits until the claim has its volume back, and gives that the reclaim

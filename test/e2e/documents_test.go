@@ -263,7 +263,7 @@ func (r *reading) certificates(t *testing.T, blocks []documents.Block) {
 
 func (r *reading) disaster(t *testing.T, blocks []documents.Block) {
 	want(t, blocks, 3)
-	key := r.typed(t, "issuer keys list --secret bulkhead-issuer/bulkhead-issuer-signing-key | awk '/signs/{print $1; exit}'")
+	key := r.typed(t, `issuer keys list --secret bulkhead-issuer/bulkhead-issuer-signing-key | awk '$3 == "signing" {print $1}'`)
 	blocks[0].Text = strings.ReplaceAll(blocks[0].Text, "KEY", strings.TrimSpace(key))
 	r.must(t, blocks[0])
 	r.eventually(t, "kubectl bulkhead token inspect -n bank && kubectl bulkhead status")
@@ -308,7 +308,7 @@ func (r *reading) chart(t *testing.T, blocks []documents.Block) {
 	// One as the placement tenant leaves it where no hook runs.
 	r.typed(t, "helm uninstall bulkhead -n bulkhead-system --wait --no-hooks")
 	r.typed(t, `kubectl create -f - <<END
-{apiVersion: v1, kind: Secret, metadata: {name: bulkhead-token, namespace: bank, finalizers: [bulkhead.dev/retire]}}
+{apiVersion: v1, kind: Secret, metadata: {name: bulkhead-token, namespace: bank, finalizers: [bulkhead.dev/storage-token]}}
 END
 `)
 	r.must(t, blocks[1])
