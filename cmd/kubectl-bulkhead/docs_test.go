@@ -3,34 +3,31 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// TestTheDocumentsCommandsExist reads every command of the documents that is ours,
-// and fails on a subcommand or flag that is not there.
+// inline is a command of ours in a sentence; those in blocks are run (test/docs).
+var inline = regexp.MustCompile("`kubectl bulkhead ([^`]+)`")
+
+// TestTheDocumentsCommandsExist reads every command of ours in the sentences of the
+// documents, and fails on a subcommand or flag that is not there.
 func TestTheDocumentsCommandsExist(t *testing.T) {
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no documents: %v", err)
 	}
 	seen := 0
-	for _, file := range append(files, "../../README.md") {
+	for _, file := range append(files, "../../README.md", "../../charts/bulkhead/README.md", "../../charts/bulkhead-issuer/README.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fenced := false
-		for line := range strings.SplitSeq(string(text), "\n") {
-			if strings.HasPrefix(line, "```") {
-				fenced = !fenced
-			}
-			command, is := strings.CutPrefix(strings.TrimSpace(line), "kubectl bulkhead ")
-			if !fenced || !is {
-				continue
-			}
-			command, _, _ = strings.Cut(command, " #")
+		for _, found := range inline.FindAllStringSubmatch(string(text), -1) {
 			seen++
+			// What may be left out stands in brackets.
+			command := strings.NewReplacer("[", "", "]", "").Replace(found[1])
 			if err := parses(strings.Fields(command)); err != nil {
 				t.Errorf("%s: kubectl bulkhead %s: %v", filepath.Base(file), command, err)
 			}
@@ -44,6 +41,7 @@ func TestTheDocumentsCommandsExist(t *testing.T) {
 // parses reports whether the command and its flags are known and its arguments fit.
 func parses(args []string) error {
 	root := newRoot()
+	root.InitDefaultCompletionCmd(args...)
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return err
@@ -51,14 +49,14 @@ func parses(args []string) error {
 	if err := cmd.ParseFlags(rest); err != nil {
 		return err
 	}
-	if cmd.Args == nil {
+	if cmd.Args == nil || len(rest) == 0 { // it is no more than the command's name
 		return nil
 	}
 	return cmd.Args(cmd, cmd.Flags().Args())
 }
 
 func TestParsesRefusesWhatIsNotThere(t *testing.T) {
-	for _, command := range []string{"audit --no-such-flag", "register", "status surplus"} {
+	for _, command := range []string{"audit --no-such-flag", "register a b", "status surplus"} {
 		if parses(strings.Fields(command)) == nil {
 			t.Errorf("%q is taken", command)
 		}

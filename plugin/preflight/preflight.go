@@ -111,6 +111,7 @@ var checks = []check{
 	{"issuer", issuerReachable},
 	{"issuer-volume", issuerVolume},
 	{"storage-guest", guestAccess},
+	{"storage-roles", roleWidth},
 	{"storage-snapshot", realSnapshot},
 	{"storage-ports", storagePorts},
 	{"storage-secrets", storageSecrets},

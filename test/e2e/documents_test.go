@@ -168,6 +168,7 @@ func want(t *testing.T, blocks []documents.Block, number int) {
 
 // The two commands of the README that are not of the install are the gate's own.
 func (r *reading) readme(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	gate, err := os.ReadFile(filepath.Join(stage.binaries.Root, ".ci/run"))
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +188,7 @@ func (r *reading) readme(t *testing.T, blocks []documents.Block) {
 }
 
 func (r *reading) tutorial(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 10)
 	for _, block := range blocks {
 		switch {
@@ -235,6 +237,7 @@ func (r *reading) tutorial(t *testing.T, blocks []documents.Block) {
 }
 
 func (r *reading) plugin(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 2)
 	out := r.must(t, blocks[0])
 	if !strings.Contains(out, "ok       storage-ports") {
@@ -255,6 +258,7 @@ func (r *reading) plugin(t *testing.T, blocks []documents.Block) {
 }
 
 func (r *reading) certificates(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 3)
 	const secret = "kubectl -n bulkhead-system get secret bulkhead-webhook-ca -o "
 	r.must(t, blocks[0])
@@ -265,6 +269,7 @@ func (r *reading) certificates(t *testing.T, blocks []documents.Block) {
 }
 
 func (r *reading) disaster(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 3)
 	key := r.typed(t, `issuer keys list --secret bulkhead-issuer/bulkhead-issuer-signing-key | awk '$3 == "signing" {print $1}'`)
 	blocks[0].Text = strings.ReplaceAll(blocks[0].Text, "KEY", strings.TrimSpace(key))
@@ -296,6 +301,7 @@ kubectl create namespace shop`)
 }
 
 func (r *reading) issuerChart(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 2)
 	r.uninstall(t)
 	r.must(t, blocks[0])
@@ -305,6 +311,7 @@ func (r *reading) issuerChart(t *testing.T, blocks []documents.Block) {
 }
 
 func (r *reading) chart(t *testing.T, blocks []documents.Block) {
+	t.Helper()
 	want(t, blocks, 2)
 	r.must(t, blocks[0])
 	r.eventually(t, "helm test bulkhead -n bulkhead-system && kubectl bulkhead status")

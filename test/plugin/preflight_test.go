@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libopenstorage/openstorage/api"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/preflight"
+	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
@@ -44,7 +46,7 @@ func TestPreflight(t *testing.T) {
 	good := f.preflight(t, 0, "--values", values, "--write-tests", "--storage-token-file", tokenFile())
 	for check, want := range map[string]preflight.Status{
 		"kubernetes-version": preflight.OK, "rights": preflight.OK, "clock-skew": preflight.OK, "issuer": preflight.OK,
-		"issuer-volume": preflight.OK, "storage-guest": preflight.OK, "storage-snapshot": preflight.OK, "storage-ports": preflight.Skipped,
+		"issuer-volume": preflight.OK, "storage-guest": preflight.OK, "storage-roles": preflight.OK, "storage-snapshot": preflight.OK, "storage-ports": preflight.Skipped,
 		"storage-secrets": preflight.OK, "shared-tokens": preflight.OK, "driver-names": preflight.OK, "token-namespace": preflight.OK,
 	} {
 		if got := good[check]; got.Status != want {
@@ -55,6 +57,7 @@ func TestPreflight(t *testing.T) {
 		t.Errorf("%d volumes on the storage cluster, before %d (%v)", len(after), len(before), err)
 	}
 
+	f.widenRole(t, values)
 	f.makeWrong(t)
 	wrongCA := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(wrongCA, []byte("no certificate"), 0o600); err != nil {
@@ -91,6 +94,40 @@ func TestPreflight(t *testing.T) {
 		if out, code, err := f.bulkhead(t.Context(), t.TempDir(), append([]string{"preflight"}, args...)...); code != 2 {
 			t.Errorf("%s: exit %d (%v): %s", name, code, err, out)
 		}
+	}
+}
+
+// widenRole has the tenant role allow a call too much, and one that it needs no
+// more; bootstrap mends both.
+func (f *former) widenRole(t *testing.T, values string) {
+	t.Helper()
+	client, err := env.Storage.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	as, err := env.Storage.AsAdmin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rules []*api.SdkRule
+		says  string
+	}{
+		{[]*api.SdkRule{{Services: []string{"volume", "cloudbackup"}, Apis: []string{"*"}}}, "cloudbackup/*"},
+		{[]*api.SdkRule{{Services: []string{"volume"}, Apis: []string{"create"}}}, "volume/clone"},
+	} {
+		role := &api.SdkRole{Name: storage.TenantRole, Rules: c.rules}
+		if _, err := api.NewOpenStorageRoleClient(client.Conn()).Update(as, &api.SdkRoleUpdateRequest{Role: role}); err != nil {
+			t.Fatal(err)
+		}
+		got := f.preflight(t, 1, "--values", values, "--storage-token-file", tokenFile())["storage-roles"]
+		if got.Status != preflight.Failure || !strings.Contains(got.Found, c.says) {
+			t.Errorf("with %v: %+v", c.rules, got)
+		}
+	}
+	if _, err := env.SetUpStorage(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
