@@ -1,5 +1,6 @@
-// Command rules puts an example into each entry of docs/rules.md: the plain attack
-// of the rule's row in the corpus, which the tests show to be refused.
+// Command rules writes the list of all rules in docs/rules.md from the code, and puts
+// an example into each entry: the plain attack of the rule's row in the corpus,
+// which the tests show to be refused.
 package main
 
 import (
@@ -21,6 +22,9 @@ import (
 const (
 	begin = "<!-- example, written by hack/docs from the attack corpus -->\n"
 	end   = "<!-- end of the example -->\n"
+
+	beginList = "<!-- list, written by hack/docs from webhook/catalog.go -->\n"
+	endList   = "<!-- end of the list -->\n"
 )
 
 func main() {
@@ -41,6 +45,9 @@ func write(w io.Writer, corpus, document string) error {
 		return fmt.Errorf("read the rules: %w", err)
 	}
 	text := regexp.MustCompile(`(?s)\n`+regexp.QuoteMeta(begin)+`.*?`+regexp.QuoteMeta(end)).ReplaceAllString(string(raw), "")
+	if text, err = withList(text); err != nil {
+		return fmt.Errorf("%s: %w", document, err)
+	}
 	for _, rule := range webhook.Rules() {
 		example, err := exampleOf(corpus, strings.TrimPrefix(rule.ID, "BH-"))
 		if err != nil {
@@ -63,6 +70,21 @@ func write(w io.Writer, corpus, document string) error {
 		return fmt.Errorf("write: %w", err)
 	}
 	return nil
+}
+
+// withList is the text with the list of all rules at its place.
+func withList(text string) (string, error) {
+	before, rest, found := strings.Cut(text, beginList)
+	_, after, ends := strings.Cut(rest, endList)
+	if !found || !ends {
+		return "", errors.New("it has no place for the list of rules")
+	}
+	var list strings.Builder
+	list.WriteString("| rule | keeps |\n|---|---|\n")
+	for _, rule := range webhook.Rules() {
+		fmt.Fprintf(&list, "| [%s](%s) | %s |\n", rule.ID, rule.Anchor(), rule.Summary)
+	}
+	return before + beginList + list.String() + endList + after, nil
 }
 
 // header is what is read of a case's first document.
