@@ -4,10 +4,10 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build images demo test e2e race lint up down clean
+.PHONY: help build images demo test e2e race lint supply-chain up down clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the product's binaries, in bin/
 	$(GO) build -p 2 -o bin/ ./cmd/...
@@ -32,6 +32,9 @@ race: ## the unit tests under the race detector (needs a C compiler)
 
 lint: ## go vet in every module, golangci-lint, charts
 	@hack/lint
+
+supply-chain: ## modules, licences, and known vulnerabilities where the database is in reach
+	@hack/supplychain
 
 up: ## start a playground of two compute clusters that stays
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground up --dir $(RUN)
