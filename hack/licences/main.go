@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: licences ROOT")
 		os.Exit(1)
 	}
-	if err := write(os.Stdout, os.Args[1]); err != nil {
+	if err := write(context.Background(), os.Stdout, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
 	}
@@ -38,8 +39,8 @@ func main() {
 
 type module struct{ path, version, dir string }
 
-func write(w io.Writer, root string) error {
-	modules, err := shipped(root)
+func write(ctx context.Context, w io.Writer, root string) error {
+	modules, err := shipped(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -64,8 +65,8 @@ func write(w io.Writer, root string) error {
 }
 
 // shipped are the modules with a package in one of the binaries, but for our own.
-func shipped(root string) ([]module, error) {
-	list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", "./cmd/...")
+func shipped(ctx context.Context, root string) ([]module, error) {
+	list := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}", "./cmd/...")
 	list.Dir = root
 	list.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var problems bytes.Buffer
