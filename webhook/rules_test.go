@@ -61,7 +61,7 @@ func (fakeGatekeeper) mayAssign(_ context.Context, user authenticationv1.UserInf
 }
 
 // world is a small cluster: namespaces a and b, and c1 and c2 of one tenant.
-func world(t *testing.T, more ...client.Object) *lookup {
+func world(t testing.TB, more ...client.Object) *lookup {
 	t.Helper()
 	namespace := func(name string, labels map[string]string) client.Object {
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uidOf(name), Labels: labels}}
