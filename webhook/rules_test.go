@@ -61,8 +61,8 @@ func (fakeGatekeeper) mayAssign(_ context.Context, user authenticationv1.UserInf
 }
 
 // world is a small cluster: namespaces a and b, and c1 and c2 of one tenant.
-func world(t testing.TB, more ...client.Object) *lookup {
-	t.Helper()
+func world(tb testing.TB, more ...client.Object) *lookup {
+	tb.Helper()
 	namespace := func(name string, labels map[string]string) client.Object {
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uidOf(name), Labels: labels}}
 	}
@@ -75,14 +75,14 @@ func world(t testing.TB, more ...client.Object) *lookup {
 	}, more...)
 	scheme, err := newScheme()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := groupsnapshotv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	policy, err := newPolicy(Policy{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	kinds := meta.NewDefaultRESTMapper([]schema.GroupVersion{groupsnapshotv1.SchemeGroupVersion})
 	kinds.Add(groupsnapshotv1.SchemeGroupVersion.WithKind("VolumeGroupSnapshotContent"), meta.RESTScopeRoot)

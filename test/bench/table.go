@@ -30,7 +30,9 @@ func spreadOf(values []float64) spread {
 	return spread{median, sorted[0], sorted[len(sorted)-1]}
 }
 
-func (s spread) String() string { return fmt.Sprintf("%.3g (%.3g … %.3g)", s.median, s.least, s.most) }
+func (s spread) String() string {
+	return fmt.Sprintf("%.3g (%.3g … %.3g)", s.median, s.least, s.most)
+}
 
 // ratios are those of each round: what a noisy machine does to one of the two it
 // does to the other as well.
@@ -71,7 +73,7 @@ const (
 
 // write puts the table at its place in the document.
 func write(path, here, table string) error {
-	raw, err := os.ReadFile(path) //nolint:gosec // G703: its caller says which
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the document: %w", err)
 	}
@@ -81,7 +83,7 @@ func write(path, here, table string) error {
 		return fmt.Errorf("%s has no place for the table: %q and %q", path, begin, end)
 	}
 	text := before + begin + here + "\n\n" + table + end + after
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a document for all
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("write the document: %w", err)
 	}
 	return nil

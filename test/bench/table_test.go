@@ -1,0 +1,68 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTable(t *testing.T) {
+	rows := []row{
+		{what: "ours", against: "theirs", unit: "µs", is: []float64{30, 10, 20}, other: []float64{20, 10, 20}, target: 1.5},
+		{what: "slow", against: "theirs", unit: "µs", is: []float64{40, 60}, other: []float64{20, 20}, target: 1.5},
+		{what: "large", against: "theirs", unit: "allocations", is: []float64{4}, other: []float64{2}},
+	}
+	got := table(rows)
+	for _, want := range []string{
+		"| ours | µs | 20 (10 … 30) | theirs | 20 (10 … 20) | 1 (1 … 1.5) | ≤ 1.5: met |\n",
+		"| slow | µs | 50 (40 … 60) | theirs | 20 (20 … 20) | 2.5 (2 … 3) | ≤ 1.5: **missed** |\n",
+		"| large | allocations | 4 (4 … 4) | theirs | 2 (2 … 2) | 2 (2 … 2) |  |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestResults(t *testing.T) {
+	r := results{}
+	for _, out := range []string{
+		"BenchmarkX/kind=a-2 100 2000 ns/op 5 allocs/op\nPASS\n",
+		"BenchmarkX/kind=a-2 100 4000 ns/op 5 allocs/op\n",
+	} {
+		if err := r.read([]byte(out)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := r.of("X/kind=a", "sec/op", 2)
+	if err != nil || spreadOf(got).String() != "3e-06 (2e-06 … 4e-06)" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := r.of("X/kind=a", "sec/op", 3); err == nil {
+		t.Error("a round that is missing is not missed")
+	}
+	if _, err := r.of("X/kind=b", "sec/op", 2); err == nil {
+		t.Error("a benchmark that is missing is not missed")
+	}
+}
+
+func TestWriteKeepsTheRest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "benchmarks.md")
+	if err := os.WriteFile(path, []byte("# Before\n"+begin+"old\n"+end+"After\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(path, "here", "| new |\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if want := "# Before\n" + begin + "here\n\n| new |\n" + end + "After\n"; err != nil || string(got) != want {
+		t.Errorf("got %q (%v), want %q", got, err, want)
+	}
+	if err := os.WriteFile(path, []byte("# Before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(path, "here", "| new |\n"); err == nil {
+		t.Error("a document without a place for the table is taken")
+	}
+}
