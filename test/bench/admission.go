@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 )
 
 // admission is the webhook's handlers in process: against one of controller-runtime
 // that admits everything, and with the caches of a large cluster against those of a
 // small one.
-func admission(ctx context.Context, root string, rounds int, progress io.Writer) ([]row, error) {
+func admission(ctx context.Context, s *session) ([]row, error) {
 	const (
 		few, many = 1_000, 100_000 // PVs, and as many claims
 
@@ -18,7 +17,7 @@ func admission(ctx context.Context, root string, rounds int, progress io.Writer)
 
 		seconds, allocations = "sec/op", "allocs/op"
 	)
-	all, err := goBenchmark(ctx, root, "./webhook", "^BenchmarkAdmission$", "3000x", rounds, progress)
+	all, err := goBenchmark(ctx, s, "./webhook", "^BenchmarkAdmission$", "3000x")
 	if err != nil {
 		return nil, err
 	}
@@ -27,11 +26,11 @@ func admission(ctx context.Context, root string, rounds int, progress io.Writer)
 	}
 	var rows []row
 	compare := func(what, is, against, other, unit, shown string, scale, target float64) error {
-		a, err := all.of(is, unit, rounds)
+		a, err := all.of(is, unit, s.rounds)
 		if err != nil {
 			return err
 		}
-		b, err := all.of(other, unit, rounds)
+		b, err := all.of(other, unit, s.rounds)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +20,7 @@ const defaultRounds = 7
 type results map[string]map[string][]float64
 
 // goBenchmark runs the benchmarks of a package in rounds, each with all of them.
-func goBenchmark(ctx context.Context, root, pkg, pattern, benchtime string, rounds int, progress io.Writer) (results, error) {
+func goBenchmark(ctx context.Context, s *session, pkg, pattern, benchtime string) (results, error) {
 	dir, err := os.MkdirTemp("", "bulkhead-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
@@ -29,15 +28,15 @@ func goBenchmark(ctx context.Context, root, pkg, pattern, benchtime string, roun
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary := filepath.Join(dir, "bench.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, pkg)
-	build.Dir = root
+	build.Dir = s.root
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the benchmarks of %s: %w: %s", pkg, err, out)
 	}
 	all := results{}
-	for round := range rounds {
-		fmt.Fprintf(progress, "%s: round %d of %d\n", pkg, round+1, rounds)
+	for round := range s.rounds {
+		fmt.Fprintf(s.progress, "%s: round %d of %d\n", pkg, round+1, s.rounds)
 		run := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.bench="+pattern, "-test.benchtime="+benchtime, "-test.benchmem")
-		run.Dir = filepath.Join(root, pkg)
+		run.Dir = filepath.Join(s.root, pkg)
 		var stderr bytes.Buffer
 		run.Stderr = &stderr
 		out, err := run.Output()

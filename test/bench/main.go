@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,35 +24,84 @@ func main() {
 	}
 }
 
+// section is a part of the table: what is measured together.
+type section struct {
+	name    string
+	measure func(context.Context, *session) ([]row, error)
+}
+
+// sections are all there are, in the order of the table.
+func sections() []section {
+	return []section{
+		{"admission", admission},
+	}
+}
+
+// session is one run: all that it measures is measured in the same rounds.
+type session struct {
+	root     string // folder of the checkout
+	rounds   int
+	progress io.Writer
+}
+
 func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	var names []string
+	for _, s := range sections() {
+		names = append(names, s.name)
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	root := flags.String("root", ".", "folder of the checkout")
 	output := flags.String("output", "docs/benchmarks.md", "document to write, relative to the root; nothing is written if empty")
-	rounds := flags.Int("rounds", defaultRounds, "how often each thing is measured, all of them in each round")
+	rounds := flags.Int("rounds", defaultRounds, "how often each thing is measured, all of a section in each round")
+	only := flags.String("only", "", "sections to measure, with commas between: "+strings.Join(names, ",")+"; all of them if empty; else no document is written")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("flags: %w", err)
 	}
 	if *rounds < 1 {
 		return fmt.Errorf("--rounds=%d: want at least one", *rounds)
 	}
-	rows, err := admission(ctx, *root, *rounds, os.Stderr)
+	chosen, err := choose(*only)
 	if err != nil {
 		return err
+	}
+	var rows []row
+	for _, s := range chosen {
+		measured, err := s.measure(ctx, &session{root: *root, rounds: *rounds, progress: os.Stderr})
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		rows = append(rows, measured...)
 	}
 	here, err := describe(ctx, *root, *rounds)
 	if err != nil {
 		return err
 	}
 	text := table(rows)
-	if _, err := io.WriteString(os.Stdout, text); err != nil {
+	if _, err := io.WriteString(os.Stdout, here+"\n\n"+text); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	if *output == "" {
+	if *output == "" || *only != "" {
 		return nil
 	}
-	return write(*root+"/"+*output, here, text)
+	return write(filepath.Join(*root, *output), here, text)
+}
+
+// choose are the sections of these names, all for none.
+func choose(only string) ([]section, error) {
+	if only == "" {
+		return sections(), nil
+	}
+	var chosen []section
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(sections(), func(s section) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("--only=%s: there is no section %q", only, name)
+		}
+		chosen = append(chosen, sections()[i])
+	}
+	return chosen, nil
 }
 
 // describe says where and when.

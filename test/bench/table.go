@@ -11,10 +11,12 @@ import (
 type row struct {
 	what, against string
 	unit          string
-	// is and other are what each round measured, in the same order.
+	// is and other are what each round measured, in the same order; other is empty
+	// where there is nothing to compare with.
 	is, other []float64
-	// target is the most that the ratio may be, zero for none.
-	target float64
+	// target is the most that the ratio may be, limit the most that is may be, in its
+	// unit; zero for none.
+	target, limit float64
 }
 
 // spread is a median with what lies around it.
@@ -45,13 +47,27 @@ func (r row) ratios() spread {
 }
 
 func (r row) verdict() string {
-	switch ratio := r.ratios().median; {
-	case r.target == 0:
+	var bounds, missed []string
+	judge := func(bound string, is, most float64) {
+		if most == 0 {
+			return
+		}
+		bounds = append(bounds, bound)
+		if is > most {
+			missed = append(missed, bound)
+		}
+	}
+	if len(r.other) > 0 {
+		judge(fmt.Sprintf("≤ %.3g times", r.target), r.ratios().median, r.target)
+	}
+	judge(fmt.Sprintf("≤ %.4g %s", r.limit, r.unit), spreadOf(r.is).median, r.limit)
+	switch {
+	case len(bounds) == 0:
 		return ""
-	case ratio <= r.target:
-		return fmt.Sprintf("≤ %.3g: met", r.target)
+	case len(missed) == 0:
+		return strings.Join(bounds, ", ") + ": met"
 	default:
-		return fmt.Sprintf("≤ %.3g: **missed**", r.target)
+		return strings.Join(missed, ", ") + ": **missed**"
 	}
 }
 
@@ -60,8 +76,11 @@ func table(rows []row) string {
 	var text strings.Builder
 	text.WriteString("| what | unit | measured | against | measured | ratio | target |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %s |\n",
-			r.what, r.unit, spreadOf(r.is), r.against, spreadOf(r.other), r.ratios(), r.verdict())
+		other, ratio := "", ""
+		if len(r.other) > 0 {
+			other, ratio = spreadOf(r.other).String(), r.ratios().String()
+		}
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.unit, spreadOf(r.is), r.against, other, ratio, r.verdict())
 	}
 	return text.String()
 }

@@ -12,12 +12,16 @@ func TestTable(t *testing.T) {
 		{what: "ours", against: "theirs", unit: "µs", is: []float64{30, 10, 20}, other: []float64{20, 10, 20}, target: 1.5},
 		{what: "slow", against: "theirs", unit: "µs", is: []float64{40, 60}, other: []float64{20, 20}, target: 1.5},
 		{what: "large", against: "theirs", unit: "allocations", is: []float64{4}, other: []float64{2}},
+		{what: "memory", unit: "MiB", is: []float64{100, 130, 140}, limit: 128},
+		{what: "both", against: "theirs", unit: "ms", is: []float64{4}, other: []float64{2}, target: 3, limit: 4},
 	}
 	got := table(rows)
 	for _, want := range []string{
-		"| ours | µs | 20 (10 … 30) | theirs | 20 (10 … 20) | 1 (1 … 1.5) | ≤ 1.5: met |\n",
-		"| slow | µs | 50 (40 … 60) | theirs | 20 (20 … 20) | 2.5 (2 … 3) | ≤ 1.5: **missed** |\n",
+		"| ours | µs | 20 (10 … 30) | theirs | 20 (10 … 20) | 1 (1 … 1.5) | ≤ 1.5 times: met |\n",
+		"| slow | µs | 50 (40 … 60) | theirs | 20 (20 … 20) | 2.5 (2 … 3) | ≤ 1.5 times: **missed** |\n",
 		"| large | allocations | 4 (4 … 4) | theirs | 2 (2 … 2) | 2 (2 … 2) |  |\n",
+		"| memory | MiB | 130 (100 … 140) |  |  |  | ≤ 128 MiB: **missed** |\n",
+		"| both | ms | 4 (4 … 4) | theirs | 2 (2 … 2) | 2 (2 … 2) | ≤ 3 times, ≤ 4 ms: met |\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)
@@ -64,5 +68,18 @@ func TestWriteKeepsTheRest(t *testing.T) {
 	}
 	if err := write(path, "here", "| new |\n"); err == nil {
 		t.Error("a document without a place for the table is taken")
+	}
+}
+
+func TestSectionsAreChosenByName(t *testing.T) {
+	all, err := choose("")
+	if err != nil || len(all) != len(sections()) {
+		t.Errorf("all: %d of %d, %v", len(all), len(sections()), err)
+	}
+	if one, err := choose(all[0].name); err != nil || len(one) != 1 || one[0].name != all[0].name {
+		t.Errorf("one: %v, %v", one, err)
+	}
+	if _, err := choose(all[0].name + ",nothing"); err == nil {
+		t.Error("a section that does not exist is taken")
 	}
 }
