@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 )
 
 // Exit codes, besides 0.
@@ -38,7 +39,7 @@ func run(ctx context.Context, args []string) int {
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", err)
+		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", output.Plain(err.Error()))
 		return exitError
 	}
 	return 0

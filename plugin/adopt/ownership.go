@@ -161,7 +161,7 @@ func (a *Adopter) uses(ctx context.Context) (usesByHandle, error) {
 
 // ownership plans the change of one volume.
 func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *storage.Volume, uses []*use, explicit bool) (c change, needed bool, err error) {
-	what := "volume " + v.ID + " (" + output.Plain(v.Name) + ")"
+	what := output.Line("volume " + v.ID + " (" + v.Name + ")")
 	skip := func(format string, args ...any) (change, bool, error) {
 		if !explicit {
 			return change{}, false, nil // another's, another cluster's, or right
@@ -197,7 +197,7 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	case owner == "":
 		return change{}, false, nil
 	default:
-		return skip("it is owned by %q: say --from-subject %q if it shall be taken from there", owner, owner)
+		return skip("it is owned by %q: say --from-subject %s if it shall be taken from there", owner, output.Argument(owner))
 	}
 	text, err := diffOf(ownershipText{v.Ownership}, ownershipText{final})
 	if err != nil {
@@ -214,7 +214,7 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	}
 	if v.Namespace != "" && v.Namespace != namespace {
 		notes = append(notes, fmt.Sprintf("NOTE: the storage cluster recorded it for claim %s, of another namespace: is it this one's?",
-			output.Plain(v.Namespace+"/"+v.Claim)))
+			output.Line(v.Namespace+"/"+v.Claim)))
 	}
 	return change{what: what + ", for namespace " + namespace, diff: text, notes: notes, apply: func(ctx context.Context) (string, error) {
 		return a.handOver(ctx, s, v, final, uses)

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -81,7 +82,7 @@ func (a *Adopter) volume(ctx context.Context, pv *corev1.PersistentVolume) (c ch
 	a.strip(adopted)
 	if err := a.foreseen(ctx, adopted); err != nil {
 		return fail(fmt.Errorf("%w; if the storage cluster does not let the namespace have the volume: "+
-			"kubectl bulkhead adopt volume %s", err, a.handle(pv)))
+			"kubectl bulkhead adopt volume %s", err, output.Argument(a.handle(pv))))
 	}
 	adopted.Spec.ClaimRef, adopted.Finalizers = pv.Spec.ClaimRef.DeepCopy(), pv.Finalizers
 	text, err := diffOf(pv, adopted)

@@ -65,7 +65,7 @@ func (o Object) String() string {
 
 // Finding is one thing that should be mended.
 type Finding struct {
-	// Rule is the id of the rule that it breaks: docs/rules.md and docs/audit.md.
+	// Rule is the id of the rule that it breaks: docs/rules.md.
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
 	Object   Object   `json:"object"`
