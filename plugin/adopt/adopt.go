@@ -198,12 +198,13 @@ func (a *Adopter) applyInOrder(ctx context.Context, changes []change) error {
 	return a.settled()
 }
 
-// attempt makes a change, and says in a few words what came of it.
+// attempt makes a change, and says in a few words what came of it. One that is
+// begun comes to its end, also if whoever ran it stops it: half of it may be done.
 func attempt(ctx context.Context, c change) (done string, err error) {
 	if ctx.Err() != nil {
 		return "not begun", fmt.Errorf("%s: not begun: %w", c.what, ctx.Err())
 	}
-	if done, err = c.apply(ctx); err != nil {
+	if done, err = c.apply(context.WithoutCancel(ctx)); err != nil {
 		return "FAILED", fmt.Errorf("%s: %w", c.what, err)
 	}
 	return done, nil

@@ -105,14 +105,19 @@ func (a *Adopter) finishClass(ctx context.Context, j *journal) (what, done strin
 		return what, "was made again already", a.end(ctx, j)
 	default:
 		// Not if it was changed since it was shown.
-		err := a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion})
-		if client.IgnoreNotFound(err) != nil { // another run deletes it too
-			if apierrors.IsConflict(err) {
-				return what, "", fmt.Errorf("it was changed meanwhile, so it was left as it is: %w", a.abandon(ctx, j, err))
-			}
+		err := insist(ctx, func(ctx context.Context) error {
+			return a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion})
+		})
+		switch {
+		case client.IgnoreNotFound(err) == nil: // another run deletes it too
+		case apierrors.IsConflict(err):
+			return what, "", fmt.Errorf("it was changed meanwhile, so it was left as it is: %w", a.abandon(ctx, j, err))
+		case apierrors.IsForbidden(err):
 			return what, "", fmt.Errorf("delete it: %w", a.abandon(ctx, j, err))
+		default: // nobody knows whether it is done
+			return what, "", fmt.Errorf("delete it: %w; its journal stays: kubectl bulkhead adopt finish", err)
 		}
-		if err := a.waitGone(ctx, &now, class.UID); err != nil {
+		if err := a.letGo(ctx, &now, class.UID); err != nil {
 			return what, "", err
 		}
 	}
