@@ -150,10 +150,10 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 	}
 	var storage *adopt.Storage
 	if asked != nil {
-		storage = &adopt.Storage{Client: asked.Client, Token: asked.Token, Cluster: cluster}
+		storage = &adopt.Storage{Client: asked.Client, Token: asked.Token}
 	}
 	cfg := adopt.Config{
-		Kubernetes: config, Installation: installed, Out: cmd.OutOrStdout(), DryRun: o.dryRun, Workers: o.workers,
+		Kubernetes: config, Installation: installed, Cluster: cluster, Out: cmd.OutOrStdout(), DryRun: o.dryRun, Workers: o.workers,
 		Confirm: func(question string) (bool, error) {
 			if o.yes {
 				return true, nil

@@ -29,6 +29,9 @@ type Config struct {
 	Kubernetes *rest.Config
 	// Installation is how Bulkhead is set up there.
 	Installation *installation.Installation
+	// Cluster is the name of the compute cluster, as subjects have it; empty if no
+	// token says it.
+	Cluster string
 	// Out is told what is going to be changed, and what was.
 	Out io.Writer
 	// Confirm asks whether to go on.
@@ -84,6 +87,22 @@ func (s Selection) validate() error {
 
 func (s Selection) has(name, namespace string) bool {
 	return (s.All || slices.Contains(s.Names, name)) && (s.Namespace == "" || s.Namespace == namespace)
+}
+
+// notOurs is why an object that was named is not adopted; one of all is passed over.
+func (s Selection) notOurs(kind, name string) error {
+	if s.All {
+		return nil
+	}
+	return fmt.Errorf("%s %s is not of a driver that Bulkhead guards here", kind, name)
+}
+
+// withoutNamespace is validate for kinds that have none.
+func (s Selection) withoutNamespace(kind string) error {
+	if s.Namespace != "" {
+		return fmt.Errorf("a %s has no namespace: leave -n out", kind)
+	}
+	return s.validate()
 }
 
 // change is one object that is going to be changed.

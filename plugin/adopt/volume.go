@@ -38,14 +38,24 @@ func (a *Adopter) Volumes(ctx context.Context, which Selection) error {
 	named := namesLeft(which)
 	for i := range volumes.Items {
 		pv := &volumes.Items[i]
+		namespace := ""
+		if pv.Spec.ClaimRef != nil {
+			namespace = pv.Spec.ClaimRef.Namespace
+		}
+		if !which.has(pv.Name, namespace) {
+			continue
+		}
 		delete(named, pv.Name)
-		if ref := pv.Spec.ClaimRef; ref == nil && which.has(pv.Name, "") && !which.All && a.ours(pv) {
-			p.add(change{}, false, fmt.Errorf("%s %s: it names no claim, so nobody knows whose it is: set its spec.claimRef first", volumeKind, pv.Name))
-		} else if ref != nil && which.has(pv.Name, ref.Namespace) && a.ours(pv) {
+		switch {
+		case !a.ours(pv):
+			p.add(change{}, false, which.notOurs(volumeKind, pv.Name))
+		case pv.Spec.ClaimRef != nil:
 			p.add(a.volume(ctx, pv))
+		case !which.All:
+			p.add(change{}, false, fmt.Errorf("%s %s: it names no claim, so nobody knows whose it is: set its spec.claimRef first", volumeKind, pv.Name))
 		}
 	}
-	if err := notFound(volumeKind, named); err != nil {
+	if err := notFound(volumeKind, named, which.Namespace); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)
