@@ -158,7 +158,7 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 			if o.yes {
 				return true, nil
 			}
-			return ask(cmd.InOrStdin(), cmd.OutOrStdout(), question)
+			return ask(ctx, cmd.InOrStdin(), cmd.OutOrStdout(), question)
 		},
 	}
 	if !o.dryRun {
@@ -185,15 +185,26 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 }
 
 // ask asks a person. Where nobody answers the answer is no.
-func ask(in io.Reader, out io.Writer, question string) (bool, error) {
+func ask(ctx context.Context, in io.Reader, out io.Writer, question string) (bool, error) {
 	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
+	type reply struct {
+		text string
+		err  error
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
+	replies := make(chan reply, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		replies <- reply{text, err}
+	}()
+	select {
+	case <-ctx.Done(): // a read cannot be stopped
+		fmt.Fprintln(out)
+		return false, nil
+	case r := <-replies:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return false, fmt.Errorf("read the answer: %w", r.err)
+		}
+		answer := strings.ToLower(strings.TrimSpace(r.text))
+		return answer == "y" || answer == "yes", nil
 	}
-	return false, nil
 }

@@ -48,6 +48,8 @@ type Report struct {
 	Checked map[string]int `json:"checked"`
 	// Unchecked is what could not be judged, and why.
 	Unchecked []string `json:"unchecked,omitempty"`
+	// Incomplete is whether some of that was asked for: there may be more to find.
+	Incomplete bool `json:"incomplete,omitempty"`
 	// Findings, the worst first.
 	Findings []Finding `json:"findings"`
 }
@@ -185,8 +187,12 @@ func (s *scan) clusterName(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if cluster == "" {
-		s.unchecked("whom volumes belong to: there is no token yet that says the name of this cluster; see kubectl bulkhead status")
+	const nameless = "whom volumes belong to: there is no token yet that says the name of this cluster; see kubectl bulkhead status"
+	switch {
+	case cluster == "" && s.cfg.Storage != nil:
+		s.failed(nameless)
+	case cluster == "":
+		s.unchecked(nameless)
 	}
 	return cluster, nil
 }
@@ -207,6 +213,14 @@ func (s *scan) unchecked(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.report.Unchecked = append(s.report.Unchecked, fmt.Sprintf(format, args...))
+}
+
+// failed is unchecked for what was asked for, and did not work.
+func (s *scan) failed(format string, args ...any) {
+	s.unchecked(format, args...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Incomplete = true
 }
 
 func (s *scan) unjudgedHandle(kind string) {

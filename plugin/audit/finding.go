@@ -40,6 +40,15 @@ func (s *Severity) String() string { return string(*s) }
 // Type is for pflag.
 func (*Severity) Type() string { return "severity" }
 
+// Severities are all of them, the worst last.
+func Severities() []string {
+	var all []string
+	for _, s := range order {
+		all = append(all, string(s))
+	}
+	return all
+}
+
 // AtLeast reports whether it is as bad as the other, or worse.
 func (s Severity) AtLeast(other Severity) bool {
 	return slices.Index(order, s) >= slices.Index(order, other)

@@ -45,6 +45,9 @@ func (f *Format) String() string { return string(*f) }
 // Type is for pflag.
 func (*Format) Type() string { return "format" }
 
+// Formats are all of them.
+func Formats() []string { return []string{string(Table), string(JSON), string(YAML)} }
+
 // Print prints the value, whose fields have json tags, or its table.
 func Print(w io.Writer, f Format, value any, table func(io.Writer) error) error {
 	var text []byte
