@@ -53,9 +53,9 @@ type Adopter struct {
 
 // New prepares an Adopter.
 func New(cfg Config) (*Adopter, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientscheme.AddToScheme(scheme), snapshotv1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("scheme: %w", err)
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
 	}
 	c, err := client.New(cfg.Kubernetes, client.Options{Scheme: scheme, FieldOwner: fieldOwner})
 	if err != nil {
@@ -64,6 +64,14 @@ func New(cfg Config) (*Adopter, error) {
 	a := &Adopter{cfg: cfg, client: c}
 	a.settling.group.SetLimit(maxSettling)
 	return a, nil
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientscheme.AddToScheme(scheme), snapshotv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("scheme: %w", err)
+	}
+	return scheme, nil
 }
 
 const fieldOwner = "kubectl-bulkhead"

@@ -31,10 +31,17 @@ func adopterOf(objects ...client.Object) *Adopter {
 	for name, uid := range map[string]string{"shop": shopUID, "bank": bankUID} {
 		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(uid)}})
 	}
-	i := &installation.Installation{Namespace: installation.DefaultNamespace}
+	i := &installation.Installation{
+		Namespace: installation.DefaultNamespace,
+		Layout:    tenancy.Layout{Placement: tenancy.Central, TokenNamespace: "bulkhead-tokens", Template: "bulkhead-" + tenancy.Placeholder},
+	}
 	i.Rules.Drivers = tenancy.DefaultDrivers()
+	scheme, err := newScheme()
+	if err != nil {
+		panic(err)
+	}
 	return &Adopter{
-		client: fake.NewClientBuilder().WithObjects(objects...).Build(),
+		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		cfg:    Config{Cluster: "k14c1", Installation: i, Out: io.Discard, DryRun: true},
 	}
 }
