@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/installation"
 	"github.com/bulkhead-dev/bulkhead/webhook"
@@ -153,9 +155,8 @@ func (s *scan) lookUp(ctx context.Context) error {
 	if objects, err = webhook.Served(objects, options.Scheme, s.mapper); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	// Who may not is told at once.
-	if _, err := s.api.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
-		return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
+	if err := s.mayList(ctx, objects, options.Scheme); err != nil {
+		return err
 	}
 	if s.live, err = client.New(s.cfg.Kubernetes, client.Options{Scheme: options.Scheme, Mapper: s.mapper}); err != nil {
 		return fmt.Errorf("client: %w", err)
@@ -177,6 +178,25 @@ func (s *scan) lookUp(ctx context.Context) error {
 		}
 	}
 	s.objects = c
+	return nil
+}
+
+// mayList tells at once who may not list what the rules look up: a cache would try
+// for as long as it may.
+func (s *scan) mayList(ctx context.Context, objects []client.Object, scheme *runtime.Scheme) error {
+	for _, object := range objects {
+		kind, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+		mapping, err := s.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+		if _, err := s.metadata.Resource(mapping.Resource).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+			return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
+		}
+	}
 	return nil
 }
 
