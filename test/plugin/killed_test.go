@@ -112,11 +112,13 @@ func (f *former) interrupt(t *testing.T, dir string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	const handedOver = ": owned by "
 	for lines := bufio.NewScanner(out); lines.Scan(); said.WriteString(lines.Text() + "\n") {
-		if strings.Contains(lines.Text(), ": owned by ") {
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Error(err)
-			}
+		if !strings.Contains(lines.Text(), handedOver) || strings.Contains(said.String(), handedOver) {
+			continue // a second time would kill it
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
 		}
 	}
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 2 || !strings.Contains(problems.String(), "not begun") {
