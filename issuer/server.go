@@ -91,9 +91,6 @@ func (c *Config) validate() error {
 	if c.TokenIssuer == "" {
 		c.TokenIssuer = c.IssuerURL
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	return nil
 }
 
@@ -165,6 +162,9 @@ func Run(ctx context.Context, cfg Config) error {
 
 // newServer reads keys and policy for the first time.
 func newServer(ctx context.Context, cfg Config, audit io.Writer) (*server, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	s := &server{cfg: cfg, metrics: newMetrics(), audit: newAuditLog(audit), now: cfg.Now}
 	s.discover = newDiscoverer(discoveryClient(cfg.DiscoverPrivate), s.now)
 	s.keys = reloaded[keyRing]{
