@@ -53,14 +53,14 @@ func TestResults(t *testing.T) {
 
 func TestWriteKeepsTheRest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "benchmarks.md")
-	if err := os.WriteFile(path, []byte("# Before\n"+begin+"old\n"+end+"After\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("# Before\n"+place.Begin+"\nold\n"+place.End+"\nAfter\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(path, "here", "| new |\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
-	if want := "# Before\n" + begin + "here\n\n| new |\n" + end + "After\n"; err != nil || string(got) != want {
+	if want := "# Before\n" + place.Begin + "\nhere\n\n| new |\n" + place.End + "\nAfter\n"; err != nil || string(got) != want {
 		t.Errorf("got %q (%v), want %q", got, err, want)
 	}
 	if err := os.WriteFile(path, []byte("# Before\n"), 0o600); err != nil {

@@ -17,9 +17,9 @@ const clustersMetric = "bulkhead_issuer_clusters"
 // the entry that `kubectl bulkhead register` prints goes into the issuer's
 // policy. It returns the entry when the issuer has it in force.
 func (e *Environment) Register(ctx context.Context, c *Compute) (entry string, err error) {
-	out, err := e.supervisor.run(ctx, e.cfg.Binaries.KubectlBulkhead, "register", c.Name, "--kubeconfig", c.Kubeconfig)
+	out, err := e.Registration(ctx, c)
 	if err != nil {
-		return "", fmt.Errorf("register %s: %w", c.Name, err)
+		return "", err
 	}
 	began := time.Now()
 	e.policing.Lock()
@@ -47,6 +47,16 @@ func (e *Environment) Register(ctx context.Context, c *Compute) (entry string, e
 	}
 	e.started(c.Name+": registered at the issuer", began)
 	return string(out), nil
+}
+
+// Registration is the entry that `kubectl bulkhead register` prints for a cluster,
+// for an issuer that is yet to be started.
+func (e *Environment) Registration(ctx context.Context, c *Compute) (entry []byte, err error) {
+	out, err := e.supervisor.run(ctx, e.cfg.Binaries.KubectlBulkhead, "register", c.Name, "--kubeconfig", c.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("register %s: %w", c.Name, err)
+	}
+	return out, nil
 }
 
 // addClusters appends the entries, a YAML list, to the `clusters` of a policy,
