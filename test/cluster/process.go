@@ -320,6 +320,16 @@ func (p *Process) Running() bool {
 	}
 }
 
+// PID is the id of the process as it runs now, or ran last; zero if it never did.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Stop asks the process to end with SIGTERM, kills it if it has not after five
 // seconds, and returns when it is gone. Stopping what does not run is no error.
 func (p *Process) Stop() {
