@@ -68,7 +68,7 @@ func (c *Compute) ProductCalls(account string) (map[Call]bool, error) {
 
 // Answered is a call that the API server has answered.
 type Answered struct {
-	Verb, Resource, Namespace string
+	Verb, Resource, Namespace, Name string
 	// When it was answered, and with which HTTP status.
 	When   time.Time
 	Status int
@@ -81,7 +81,7 @@ func (c *Compute) AnsweredCalls(account string, from int64) (calls []Answered, n
 	next, err = c.audited(account, from, func(event auditEvent) {
 		call := Answered{Verb: event.Verb, When: event.StageTimestamp, Status: event.ResponseStatus.Code}
 		if ref := event.ObjectRef; ref != nil {
-			call.Resource, call.Namespace = ref.Resource, ref.Namespace
+			call.Resource, call.Namespace, call.Name = ref.Resource, ref.Namespace, ref.Name
 		}
 		calls = append(calls, call)
 	})
