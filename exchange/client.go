@@ -77,6 +77,8 @@ func NewClient(cfg Config) (*Client, error) {
 				TLSHandshakeTimeout:   requestTimeout,
 				ResponseHeaderTimeout: requestTimeout,
 				IdleConnTimeout:       90 * time.Second,
+				// One for each worker: the issuer speaks HTTP/1.1.
+				MaxIdleConnsPerHost: 100,
 			},
 			Timeout: requestTimeout,
 			// A redirect would carry the credential to a place nobody configured.

@@ -34,6 +34,10 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"admission", admission},
+		{"issuer", issuer},
+		{"sidecar", sidecar},
+		{"memory", memory},
+		{"start", start},
 	}
 }
 
