@@ -34,6 +34,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"admission", admission},
+		{"apiserver", apiserver},
 	}
 }
 
