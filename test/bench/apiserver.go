@@ -41,6 +41,32 @@ func apiserver(ctx context.Context, s *session) ([]row, error) {
 	})
 }
 
+// peers is the same against Kyverno, which takes minutes to build.
+func peers(ctx context.Context, s *session) ([]row, error) {
+	binaries, err := cluster.BuildPeers(ctx, s.progress)
+	if err != nil {
+		return nil, err
+	}
+	nothing, kyverno := creation.Nothing.Name, creation.Kyverno.Name
+	bulkhead, alone := creation.Bulkhead.Name, creation.WebhookAlone.Name
+	const (
+		aFifth      = 0.2
+		overThePeer = 1.0
+	)
+	return raceOf(ctx, s, binaries, race{
+		kinds: []creation.Kind{creation.Nothing, creation.Kyverno, creation.Bulkhead, creation.WebhookAlone},
+		lanes: []lane{
+			{nothing, creation.Plain}, {bulkhead, creation.Plain}, {alone, creation.Plain}, {kyverno, creation.Plain},
+			{nothing, creation.Clone}, {bulkhead, creation.Clone}, {kyverno, creation.Clone},
+		},
+		added: []addition{
+			{lane{bulkhead, creation.Plain}, lane{kyverno, creation.Plain}, aFifth},
+			{lane{bulkhead, creation.Clone}, lane{kyverno, creation.Clone}, overThePeer},
+			{lane{alone, creation.Plain}, lane{kyverno, creation.Plain}, overThePeer},
+		},
+	})
+}
+
 // lane is a kind of claim at an API server with something at admission, by the name
 // of that.
 type lane struct {

@@ -85,17 +85,13 @@ func table(rows []row) string {
 	return text.String()
 }
 
-const (
-	begin = "<!-- written by make bench -->\n"
-	end   = "<!-- end of what make bench writes -->\n"
-)
-
-// write puts the table at its place in the document.
-func write(path, here, table string) error {
+// write puts the table at its place in the document, which says what writes it.
+func write(path, by, here, table string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the document: %w", err)
 	}
+	begin, end := "<!-- written by "+by+" -->\n", "<!-- end of what "+by+" writes -->\n"
 	before, rest, found := strings.Cut(string(raw), begin)
 	_, after, ends := strings.Cut(rest, end)
 	if !found || !ends {

@@ -12,8 +12,9 @@ import (
 
 // Stage is where contenders are started.
 type Stage struct {
-	env     *cluster.Environment
-	minimal string // path of the minimal webhook
+	env      *cluster.Environment
+	binaries *cluster.Binaries
+	minimal  string // path of the minimal webhook
 }
 
 // NewStage starts a storage cluster, for those who ask it. Clear ends everything.
@@ -22,17 +23,17 @@ func NewStage(ctx context.Context, binaries *cluster.Binaries, progress io.Write
 	if err != nil {
 		return nil, err
 	}
-	s := &Stage{env: env, minimal: filepath.Join(env.Dir, "minimal")}
-	if err := s.set(ctx, binaries.Root); err != nil {
+	s := &Stage{env: env, binaries: binaries, minimal: filepath.Join(env.Dir, "minimal")}
+	if err := s.set(ctx); err != nil {
 		s.Clear()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Stage) set(ctx context.Context, root string) error {
+func (s *Stage) set(ctx context.Context) error {
 	build := exec.CommandContext(ctx, "go", "build", "-o", s.minimal, "./test/bench/creation/minimal")
-	build.Dir = root
+	build.Dir = s.binaries.Root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the minimal webhook: %w: %s", err, out)
 	}
