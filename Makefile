@@ -4,7 +4,7 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build images demo chaos test e2e race lint supply-chain bench up down clean
+.PHONY: help build images demo chaos test e2e race lint supply-chain bench bench-peers up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ supply-chain: ## modules, licences, and known vulnerabilities where the database
 
 bench: ## what it costs, each thing against another in the same run; writes docs/benchmarks.md
 	@$(GO) run ./test/bench
+
+bench-peers: ## the same against Kyverno, which it builds (the first time 10 min)
+	@$(GO) run ./test/bench --peers
 
 up: ## start a playground of two compute clusters that stays
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground up --dir $(RUN)
