@@ -42,6 +42,9 @@ type Config struct {
 	// StorageCluster is the id of the storage cluster that the tokens are for,
 	// the `audience` of the exchange.
 	StorageCluster string
+	// Transport carries the requests to an issuer that is not on a network; nil for
+	// one that is.
+	Transport http.RoundTripper
 }
 
 // Client exchanges the credential for tokens. It is safe for concurrent use.
@@ -64,23 +67,27 @@ func NewClient(cfg Config) (*Client, error) {
 	case cfg.StorageCluster == "":
 		return nil, errors.New("no storage cluster id: want the audience of the tokens")
 	}
-	tlsConfig, err := tlsconfig.Client(cfg.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("issuer: %w", err)
+	transport := cfg.Transport
+	if transport == nil {
+		tlsConfig, err := tlsconfig.Client(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("issuer: %w", err)
+		}
+		transport = &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			TLSClientConfig:       tlsConfig,
+			ForceAttemptHTTP2:     true,
+			TLSHandshakeTimeout:   requestTimeout,
+			ResponseHeaderTimeout: requestTimeout,
+			IdleConnTimeout:       90 * time.Second,
+		}
 	}
 	return &Client{
 		cfg:      cfg,
 		endpoint: strings.TrimSuffix(cfg.IssuerURL, "/") + TokenPath,
 		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                 http.ProxyFromEnvironment,
-				TLSClientConfig:       tlsConfig,
-				ForceAttemptHTTP2:     true,
-				TLSHandshakeTimeout:   requestTimeout,
-				ResponseHeaderTimeout: requestTimeout,
-				IdleConnTimeout:       90 * time.Second,
-			},
-			Timeout: requestTimeout,
+			Transport: transport,
+			Timeout:   requestTimeout,
 			// A redirect would carry the credential to a place nobody configured.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
 // row is one thing that was measured, and what it is compared with.
@@ -85,25 +86,7 @@ func table(rows []row) string {
 	return text.String()
 }
 
-const (
-	begin = "<!-- written by make bench -->\n"
-	end   = "<!-- end of what make bench writes -->\n"
-)
-
-// write puts the table at its place in the document.
-func write(path, here, table string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the document: %w", err)
-	}
-	before, rest, found := strings.Cut(string(raw), begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !found || !ends {
-		return fmt.Errorf("%s has no place for the table: %q and %q", path, begin, end)
-	}
-	text := before + begin + here + "\n\n" + table + end + after
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("write the document: %w", err)
-	}
-	return nil
+// place is where the table stands.
+func place() measured.Place {
+	return measured.Place{Begin: "<!-- written by make bench -->\n", End: "<!-- end of what make bench writes -->\n"}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -48,26 +46,6 @@ func TestResults(t *testing.T) {
 	}
 	if _, err := r.of("X/kind=b", "sec/op", 2); err == nil {
 		t.Error("a benchmark that is missing is not missed")
-	}
-}
-
-func TestWriteKeepsTheRest(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "benchmarks.md")
-	if err := os.WriteFile(path, []byte("# Before\n"+begin+"old\n"+end+"After\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := write(path, "here", "| new |\n"); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(path)
-	if want := "# Before\n" + begin + "here\n\n| new |\n" + end + "After\n"; err != nil || string(got) != want {
-		t.Errorf("got %q (%v), want %q", got, err, want)
-	}
-	if err := os.WriteFile(path, []byte("# Before\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := write(path, "here", "| new |\n"); err == nil {
-		t.Error("a document without a place for the table is taken")
 	}
 }
 
