@@ -43,23 +43,6 @@ func TestParseScopeRefuses(t *testing.T) {
 	}
 }
 
-func FuzzParseScope(f *testing.F) {
-	f.Add("namespace:a uid:" + uid)
-	f.Add("namespace:a uid:" + uid + " tenant:t")
-	f.Fuzz(func(t *testing.T, scope string) {
-		tenant, err := ParseScope(scope)
-		if err != nil {
-			return
-		}
-		if again, err := ParseScope(Scope(tenant)); err != nil || again != tenant {
-			t.Errorf("%q reads as %+v, which reads back as %+v, %v", scope, tenant, again, err)
-		}
-		if _, ok := tenant.SubjectOf(tenant.Subject("k14c1")); !ok {
-			t.Errorf("%q gives a subject that is not its own: %q", scope, tenant.Subject("k14c1"))
-		}
-	})
-}
-
 // credential is one that has not ended yet.
 var credential = sign(time.Now().Add(time.Hour))
 

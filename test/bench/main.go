@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
 func main() {
@@ -123,14 +124,13 @@ func choose(from []section, only string) ([]section, error) {
 
 // describe says where and when.
 func describe(ctx context.Context, root string, rounds int) (string, error) {
-	git := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty")
-	commit, err := git.Output()
-	if err != nil {
-		return "", fmt.Errorf("the commit: %w", err)
-	}
-	machine, err := machine()
+	commit, err := measured.Commit(ctx, root)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s, commit %s, %s, %d rounds.", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), machine, rounds), nil
+	machine, err := measured.Machine()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s, commit %s, %s, %d rounds.", time.Now().UTC().Format(time.DateOnly), commit, machine, rounds), nil
 }
