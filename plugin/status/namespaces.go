@@ -81,10 +81,12 @@ func (r *Report) namespaces(ctx context.Context, cfg Config, selection sidecar.S
 			return err
 		}
 	}
+	unread := len(r.Unread)
 	live, err := r.tokens(ctx, cfg, sidecar.LiveTokens)
 	if err != nil {
 		return err
 	}
+	readable := len(r.Unread) == unread
 	byNamespace := map[string]sidecar.Token{}
 	for _, token := range live {
 		if namespace, ok := cfg.Installation.Layout.NamespaceOf(token.Secret); ok {
@@ -97,7 +99,6 @@ func (r *Report) namespaces(ctx context.Context, cfg Config, selection sidecar.S
 		}
 		return cfg.Client.CoreV1().Namespaces().List(ctx, options)
 	}
-	readable := len(r.Unread) == 0 // without the tokens nothing can be said of them
 	err = each(ctx, list, func(ns *corev1.Namespace) {
 		if ns.Name == cfg.Installation.Layout.TokenNamespace {
 			return // holds tokens, has none
