@@ -35,6 +35,8 @@ type Config struct {
 	// StorageCluster is the id of the storage cluster that the tokens are for,
 	// the `audience` of the exchange.
 	StorageCluster string
+	// Now is the clock by which the credential is judged; time.Now if nil.
+	Now func() time.Time
 }
 
 // Client exchanges the credential for tokens. It is safe for concurrent use.
@@ -57,6 +59,9 @@ func NewClient(cfg Config) (*Client, error) {
 	case cfg.StorageCluster == "":
 		return nil, errors.New("no storage cluster id: want the audience of the tokens")
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	tlsConfig, err := tlsconfig.Client(cfg.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
@@ -72,6 +77,8 @@ func NewClient(cfg Config) (*Client, error) {
 				TLSHandshakeTimeout:   requestTimeout,
 				ResponseHeaderTimeout: requestTimeout,
 				IdleConnTimeout:       90 * time.Second,
+				// One for each worker: the issuer speaks HTTP/1.1.
+				MaxIdleConnsPerHost: 100,
 			},
 			Timeout: requestTimeout,
 			// A redirect would carry the credential to a place nobody configured.
@@ -117,7 +124,7 @@ func (e *Error) Denied() bool { return e.Code == InvalidScope }
 // where the issuer answered, a *CredentialError if there was nothing to ask it
 // with, and wraps the transport's error otherwise.
 func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) {
-	credential, err := ReadCredential(c.cfg.CredentialFile, time.Now())
+	credential, err := ReadCredential(c.cfg.CredentialFile, c.cfg.Now())
 	if err != nil {
 		return Token{}, err
 	}

@@ -35,6 +35,10 @@ func sections() []section {
 	return []section{
 		{"admission", admission},
 		{"apiserver", apiserver},
+		{"issuer", issuer},
+		{"sidecar", sidecar},
+		{"memory", memory},
+		{"start", start},
 	}
 }
 

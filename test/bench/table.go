@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/test/documents"
 )
 
 // row is one thing that was measured, and what it is compared with.
@@ -87,19 +88,5 @@ func table(rows []row) string {
 
 // write puts the table at its place in the document, which says what writes it.
 func write(path, by, here, table string) error {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the document: %w", err)
-	}
-	begin, end := "<!-- written by "+by+" -->\n", "<!-- end of what "+by+" writes -->\n"
-	before, rest, found := strings.Cut(string(raw), begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !found || !ends {
-		return fmt.Errorf("%s has no place for the table: %q and %q", path, begin, end)
-	}
-	text := before + begin + here + "\n\n" + table + end + after
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("write the document: %w", err)
-	}
-	return nil
+	return documents.Rewrite(path, documents.WrittenBy(by), func(string) (string, error) { return here + "\n\n" + table, nil })
 }

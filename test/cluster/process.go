@@ -145,6 +145,21 @@ type Program struct {
 	Abrupt bool
 }
 
+// Substitute runs in the place of a program of the product: its arguments go before
+// those of that. Nothing is substituted if it is zero.
+type Substitute struct {
+	Path string
+	Args []string
+}
+
+// command is what to run instead of a program.
+func (s Substitute) command(path string, args []string) (string, []string) {
+	if s.Path == "" {
+		return path, args
+	}
+	return s.Path, slices.Concat(s.Args, args)
+}
+
 // StartProgram starts a program and waits until it is ready. It ends with the
 // environment; if it ends before, Failed says so.
 func (e *Environment) StartProgram(ctx context.Context, p Program) (*Process, error) {
@@ -319,6 +334,16 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// PID is the id of the process as it runs now, or ran last; zero if it never did.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
 }
 
 // Stop asks the process to end with SIGTERM, kills it if it has not after five
