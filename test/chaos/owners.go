@@ -55,12 +55,17 @@ func (o *owners) look(ctx context.Context) ([]actors.Volume, error) {
 	return volumes, nil
 }
 
+// judge compares the owner of a volume with the claim that it was recorded for. A
+// snapshot is recorded for none: it belongs to whom its volume belonged to.
 func (o *owners) judge(v actors.Volume) {
 	before, seen := o.of[v.ID]
+	parent, known := o.of[v.Parent]
 	o.of[v.ID] = v.Owner
 	switch {
 	case seen && before != v.Owner:
 		o.owned.broken("volume %s was %s's and is %s's", v.Name, before, v.Owner)
+	case v.Namespace == "" && known && v.Owner == parent:
+		o.owned.held(1)
 	case !o.tenants.is(v.Owner, v.Namespace):
 		o.owned.broken("volume %s of claim %s/%s belongs to %q", v.Name, v.Namespace, v.Claim, v.Owner)
 	default:

@@ -105,7 +105,7 @@ func (p *probe) step(ctx context.Context) error {
 	}
 	if p.claim == nil {
 		claim := p.team.Claim("probe", actors.CSIClass)
-		if err := p.team.Create(ctx, claim); err != nil {
+		if err := client.IgnoreAlreadyExists(p.team.Create(ctx, claim)); err != nil {
 			return fmt.Errorf("make a claim: %w", err)
 		}
 		p.claim = claim

@@ -134,7 +134,7 @@ func (r *run) befall(ctx context.Context, f fault) {
 		return
 	case <-time.After(f.Lasts):
 	}
-	since := time.Now()
+	since := over()
 	if end != nil {
 		if err := end(ctx); err != nil && ctx.Err() == nil {
 			r.restarts.broken("after %s: %v", f, err)
@@ -142,7 +142,6 @@ func (r *run) befall(ctx context.Context, f fault) {
 			r.restarts.held(1)
 		}
 	}
-	over()
 	r.recoveries.after(ctx, f, since)
 }
 
