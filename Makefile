@@ -4,7 +4,7 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build images demo test e2e race lint supply-chain bench soak fuzz up down clean
+.PHONY: help build images demo chaos test e2e race lint supply-chain bench bench-peers soak fuzz up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ images: ## the container image, for amd64 and arm64, with its bill of materials,
 
 demo: ## the whole story on real clusters, each step checked (4 min; the first time builds Kubernetes: 20 min)
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/demo ./test/demo && exec bin/test/demo
+
+chaos: ## real clusters under load and faults from a seed, 10 min; CHAOS='--seed 1 --for 2m', --help for more
+	@mkdir -p bin && $(GO) build -p 2 -o bin/test/chaos ./test/chaos && exec bin/test/chaos $(CHAOS)
 
 # Not from Go's test cache, which knows nothing of the binaries that clusters run.
 test: ## unit tests, and the tests on real clusters; no root
@@ -38,6 +41,9 @@ supply-chain: ## modules, licences, and known vulnerabilities where the database
 
 bench: ## what it costs, each thing against another in the same run; writes docs/benchmarks.md
 	@$(GO) run ./test/bench
+
+bench-peers: ## the same against Kyverno, which it builds (the first time 10 min)
+	@$(GO) run ./test/bench --peers
 
 soak: ## a week of 10,000 namespaces under a simulated clock; writes its table into docs/benchmarks.md
 	$(GO) test -count=1 -timeout 30m -v -run '^TestAWeek$$' ./sidecar -soak.namespaces 10000 -soak.life 6h $(SOAK)

@@ -45,6 +45,8 @@ type Config struct {
 	// Transport carries the requests to an issuer that is not on a network; nil for
 	// one that is.
 	Transport http.RoundTripper
+	// Now is the clock by which the credential is judged; time.Now if nil.
+	Now func() time.Time
 }
 
 // Client exchanges the credential for tokens. It is safe for concurrent use.
@@ -67,6 +69,9 @@ func NewClient(cfg Config) (*Client, error) {
 	case cfg.StorageCluster == "":
 		return nil, errors.New("no storage cluster id: want the audience of the tokens")
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	transport := cfg.Transport
 	if transport == nil {
 		tlsConfig, err := tlsconfig.Client(cfg.CAFile)
@@ -80,6 +85,8 @@ func NewClient(cfg Config) (*Client, error) {
 			TLSHandshakeTimeout:   requestTimeout,
 			ResponseHeaderTimeout: requestTimeout,
 			IdleConnTimeout:       90 * time.Second,
+			// One for each worker: the issuer speaks HTTP/1.1.
+			MaxIdleConnsPerHost: 100,
 		}
 	}
 	return &Client{
@@ -131,7 +138,7 @@ func (e *Error) Denied() bool { return e.Code == InvalidScope }
 // where the issuer answered, a *CredentialError if there was nothing to ask it
 // with, and wraps the transport's error otherwise.
 func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) {
-	credential, err := ReadCredential(c.cfg.CredentialFile, time.Now())
+	credential, err := ReadCredential(c.cfg.CredentialFile, c.cfg.Now())
 	if err != nil {
 		return Token{}, err
 	}

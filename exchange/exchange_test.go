@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -101,6 +103,37 @@ func TestExchangeAsksAndReads(t *testing.T) {
 		if text := fmt.Sprintf(verb, token); strings.Contains(text, "secret-token") {
 			t.Errorf("%s prints the token", verb)
 		}
+	}
+}
+
+func TestWorkersKeepTheirConnections(t *testing.T) {
+	const workers, exchanges = 20, 10
+	var callers sync.Map
+	// Each waits for the others, so that as many connections are open at once.
+	var arrived sync.WaitGroup
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		callers.Store(r.RemoteAddr, true)
+		arrived.Done()
+		arrived.Wait()
+		fmt.Fprint(w, `{"access_token":"secret-token","token_type":"Bearer","expires_in":60}`)
+	})
+	for range exchanges {
+		arrived.Add(workers)
+		var group errgroup.Group
+		for range workers {
+			group.Go(func() error {
+				_, err := c.Exchange(t.Context(), tenant)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connections := 0
+	callers.Range(func(any, any) bool { connections++; return true })
+	if connections > workers {
+		t.Errorf("%d workers made %d connections for %d exchanges each", workers, connections, exchanges)
 	}
 }
 

@@ -17,7 +17,7 @@ type auditLog struct{ handler slog.Handler }
 const maxAuditText = 256
 
 func newAuditLog(out io.Writer) *auditLog {
-	return &auditLog{slog.NewJSONHandler(out, &slog.HandlerOptions{
+	return &auditLog{slog.NewJSONHandler(&wholeLines{out: out}, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.LevelKey {
 				return slog.Attr{} // every line is of one kind

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -462,6 +463,48 @@ func TestNoAuditLogNoToken(t *testing.T) {
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestALineThatADiskCutShortDoesNotRunIntoTheNext(t *testing.T) {
+	const room = 100 // less than a line
+	disk := &smallDisk{room: room}
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	h.exchangeHandler.audit = newAuditLog(disk)
+	for _, step := range []struct {
+		freed int
+		want  int
+	}{{0, http.StatusInternalServerError}, {0, http.StatusInternalServerError}, {1, http.StatusInternalServerError}, {1 << 20, http.StatusOK}, {0, http.StatusOK}} {
+		disk.room += step.freed
+		if w := post(t, h, form(cluster.credential(t, "bulkhead-sidecar", nil)).Encode()); w.Code != step.want {
+			t.Errorf("with %d bytes freed: status %d, want %d", step.freed, w.Code, step.want)
+		}
+	}
+	read := 0
+	for line := range strings.Lines(disk.String()) {
+		if json.Valid([]byte(line)) {
+			read++
+		}
+	}
+	if read != 2 {
+		t.Errorf("%d lines can be read, want those of the 2 tokens:\n%s", read, disk)
+	}
+}
+
+// smallDisk takes no more than it has room for.
+type smallDisk struct {
+	bytes.Buffer
+
+	room int
+}
+
+func (d *smallDisk) Write(p []byte) (int, error) {
+	n, _ := d.Buffer.Write(p[:min(len(p), d.room)])
+	d.room -= n
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
 
 func TestTheAuditLogTellsWhoGotWhat(t *testing.T) {
 	cluster := newComputeCluster(t, "k14c1")

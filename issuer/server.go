@@ -63,6 +63,8 @@ type Config struct {
 	DiscoverPrivate bool
 	// Bootstrap, if not nil, sets up the storage cluster once it answers.
 	Bootstrap *Setup
+	// Now is the clock of tokens, keys and credentials; time.Now if nil.
+	Now func() time.Time
 }
 
 func (c *Config) validate() error {
@@ -184,7 +186,10 @@ func (s *server) follow(ctx context.Context) {
 
 // newServer reads keys and policy for the first time.
 func newServer(ctx context.Context, cfg Config, audit io.Writer) (*server, error) {
-	s := &server{cfg: cfg, metrics: newMetrics(), audit: newAuditLog(audit), now: time.Now}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &server{cfg: cfg, metrics: newMetrics(), audit: newAuditLog(audit), now: cfg.Now}
 	s.discover = newDiscoverer(discoveryClient(cfg.DiscoverPrivate), s.now)
 	s.keys = reloaded[keyRing]{
 		what: "signing keys", read: DirStore(cfg.KeysDir).Load, parse: parseKeys,

@@ -15,10 +15,10 @@ const credentialInterval = 5 * time.Second
 
 // followCredential reports the state of the credential until ctx ends, and
 // calls replaced when the kubelet has written another one.
-func followCredential(ctx context.Context, path string, s *status, m *metrics, replaced func()) {
+func followCredential(ctx context.Context, path string, now func() time.Time, s *status, m *metrics, replaced func()) {
 	var last exchange.Credential
 	wait.UntilWithContext(ctx, func(context.Context) {
-		credential, err := exchange.ReadCredential(path, time.Now())
+		credential, err := exchange.ReadCredential(path, now())
 		s.credential(err)
 		if !credential.Expires.IsZero() {
 			m.credentialExpiry.Set(float64(credential.Expires.Unix()))

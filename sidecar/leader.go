@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	snapshotclient "github.com/kubernetes-csi/external-snapshotter/client/v8/clientset/versioned"
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,9 +53,9 @@ func (l *leader) lead(ctx context.Context) error {
 	}
 	m, s := newMetrics(l.registry), newStatus(l.driver.name, Selection{Selector: l.cfg.NamespaceSelector, Exempt: l.cfg.Exempt, Lazy: l.cfg.Lazy})
 	c := &controller{
-		layout: l.cfg.Layout, metrics: m, now: time.Now, retireTimeout: l.cfg.RetireTimeout,
+		layout: l.cfg.Layout, metrics: m, now: l.cfg.Now, retireTimeout: l.cfg.RetireTimeout,
 		minter: &minter{
-			issuer: l.issuer, accept: l.driver.accept, status: s, metrics: m, now: time.Now,
+			issuer: l.issuer, accept: l.driver.accept, status: s, metrics: m, now: l.cfg.Now,
 			inForce: &inForce{keyIDs: l.issuer.KeyIDs}, unscheduled: flowcontrol.NewBackOff(minRetry, maxRetry),
 		},
 	}
@@ -89,7 +88,7 @@ func (l *leader) lead(ctx context.Context) error {
 	})
 	also(func(ctx context.Context) { watchClock(ctx, c.now, c.recheck) })
 	also(func(ctx context.Context) {
-		followCredential(ctx, l.cfg.Issuer.CredentialFile, s, m, c.minter.gate.nudge)
+		followCredential(ctx, l.cfg.Issuer.CredentialFile, c.now, s, m, c.minter.gate.nudge)
 	})
 	if namespace := l.cfg.Standard.LeaderElectionNamespace; namespace != "" {
 		also(func(ctx context.Context) {

@@ -51,6 +51,9 @@ type Config struct {
 	// Workers is how many refreshes, and how many first tokens, are worked on
 	// at once.
 	Workers int
+	// Now is the clock by which tokens and the credential are judged; time.Now if
+	// nil.
+	Now func() time.Time
 }
 
 func (c *Config) validate() error {
@@ -82,6 +85,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	cfg.Issuer.Now = cfg.Now
 	issuer, err := exchange.NewClient(cfg.Issuer)
 	if err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"github.com/bulkhead-dev/bulkhead/issuer"
+	"github.com/bulkhead-dev/bulkhead/test/documents"
 	"github.com/bulkhead-dev/bulkhead/test/issuing"
-	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
 // The soak is a week of a cluster under a simulated clock: the controller with its
@@ -339,8 +339,8 @@ func TestAWeek(t *testing.T) {
 	if !*soakWrite {
 		return
 	}
-	place := measured.Place{Begin: "<!-- written by make soak -->\n", End: "<!-- end of what make soak writes -->\n"}
-	if err := place.Write("../docs/benchmarks.md", table); err != nil {
+	err := documents.Rewrite("../docs/benchmarks.md", documents.WrittenBy("make soak"), func(string) (string, error) { return table, nil })
+	if err != nil {
 		t.Fatal(err)
 	}
 }

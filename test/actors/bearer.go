@@ -30,6 +30,9 @@ func NewBearer(s *cluster.Storage, token string) (*Bearer, error) {
 	return &Bearer{conn: client.Conn(), token: token}, nil
 }
 
+// Holding is the same bearer with another token, on the same connection.
+func (b *Bearer) Holding(token string) *Bearer { return &Bearer{conn: b.conn, token: token} }
+
 func (b *Bearer) with(ctx context.Context) context.Context {
 	if b.token == "" {
 		return ctx

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bulkhead-dev/bulkhead/test/measured"
+	"github.com/bulkhead-dev/bulkhead/test/documents"
 )
 
 // row is one thing that was measured, and what it is compared with.
@@ -86,7 +86,7 @@ func table(rows []row) string {
 	return text.String()
 }
 
-// place is where the table stands.
-func place() measured.Place {
-	return measured.Place{Begin: "<!-- written by make bench -->\n", End: "<!-- end of what make bench writes -->\n"}
+// write puts the table at its place in the document, which says what writes it.
+func write(path, by, here, table string) error {
+	return documents.Rewrite(path, documents.WrittenBy(by), func(string) (string, error) { return here + "\n\n" + table, nil })
 }

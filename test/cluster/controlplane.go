@@ -150,6 +150,7 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 			// and a clone across namespaces would seem to be stopped by us.
 			"--feature-gates=CrossNamespaceVolumeDataSource=true",
 			"--audit-policy-file=" + policyFile, "--audit-log-path=" + c.auditLog(),
+			"--audit-log-maxsize=" + strconv.Itoa(maxAuditLog),
 			"--profiling=false",
 		},
 		ready: func(ctx context.Context) error {

@@ -28,6 +28,9 @@ type Installation struct {
 	// SidecarArgs follow the chart's arguments, SidecarEnv is added to the
 	// environment.
 	SidecarArgs, SidecarEnv []string
+	// SidecarSubstitutes run instead of the sidecar, by the number of the replica,
+	// from 1.
+	SidecarSubstitutes map[int]Substitute
 	// WebhookReplicas is how many replicas of the webhook run, one if zero; several
 	// start at once and are behind a Balancer. WebhookArgs follow the chart's
 	// arguments.
@@ -166,7 +169,12 @@ func (e *Environment) startSidecars(ctx context.Context, c *Compute, r *release,
 		if replicas > 1 {
 			p.replica = i + 1
 		}
-		process, err := e.startProduct(ctx, c, r, p)
+		what, err := e.productSpec(ctx, c, r, p)
+		if err != nil {
+			return err
+		}
+		what.path, what.args = how.SidecarSubstitutes[i+1].command(what.path, what.args)
+		process, err := e.supervisor.start(ctx, what)
 		if err != nil {
 			return err
 		}
@@ -193,15 +201,6 @@ type part struct {
 	restarts         bool
 	// replica is its number among several, from 1; zero if it is alone.
 	replica int
-}
-
-// startProduct starts the process of a part.
-func (e *Environment) startProduct(ctx context.Context, c *Compute, r *release, p part) (*Process, error) {
-	what, err := e.productSpec(ctx, c, r, p)
-	if err != nil {
-		return nil, err
-	}
-	return e.supervisor.start(ctx, what)
 }
 
 // productSpec is the process with the chart's arguments, followed by those that

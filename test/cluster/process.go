@@ -137,17 +137,33 @@ func (s *supervisor) logFile(name string) string {
 type Program struct {
 	// Name is that of the Process, unique in the environment.
 	Name, Path string
-	Args       []string
+	// Env is added to the environment.
+	Args, Env []string
 	// Ready, which may be nil, is tried until it returns nil.
 	Ready func(context.Context) error
 	// Abrupt is whether it may be killed without grace when all ends.
 	Abrupt bool
 }
 
+// Substitute runs in the place of a program of the product: its arguments go before
+// those of that. Nothing is substituted if it is zero.
+type Substitute struct {
+	Path string
+	Args []string
+}
+
+// command is what to run instead of a program.
+func (s Substitute) command(path string, args []string) (string, []string) {
+	if s.Path == "" {
+		return path, args
+	}
+	return s.Path, slices.Concat(s.Args, args)
+}
+
 // StartProgram starts a program and waits until it is ready. It ends with the
 // environment; if it ends before, Failed says so.
 func (e *Environment) StartProgram(ctx context.Context, p Program) (*Process, error) {
-	return e.supervisor.start(ctx, spec{name: p.Name, path: p.Path, args: p.Args, ready: p.Ready, abrupt: p.Abrupt})
+	return e.supervisor.start(ctx, spec{name: p.Name, path: p.Path, args: p.Args, env: p.Env, ready: p.Ready, abrupt: p.Abrupt})
 }
 
 // start runs a new process and waits until it is ready.
@@ -318,6 +334,16 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// PID is the id of the process as it runs now, or ran last; zero if it never did.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
 }
 
 // Stop asks the process to end with SIGTERM, kills it if it has not after five

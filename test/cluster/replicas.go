@@ -30,7 +30,13 @@ type Replica struct {
 	*Process
 	// Address is host:port of tokens and keys (TLS).
 	Address string
+	// Disk has the replica's audit log alone, by the name of AuditLog; nil if that
+	// goes to standard output.
+	Disk *Disk
 }
+
+// AuditLog is the name of an audit log on a disk of its own.
+const AuditLog = "audit.log"
 
 // IssuersConfig says what StartIssuers starts.
 type IssuersConfig struct {
@@ -42,6 +48,10 @@ type IssuersConfig struct {
 	Clusters string
 	// Announce are the SDK addresses that are told of new keys.
 	Announce []string
+	// AuditDisk gives each replica a disk of that many bytes for its audit log.
+	AuditDisk int64
+	// Substitutes run instead of the issuer, by the number of the replica, from 1.
+	Substitutes map[int]Substitute
 }
 
 // FreeAddresses returns host:port of n free ports on loopback, for what has to
@@ -80,7 +90,7 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 	if err != nil {
 		return nil, fmt.Errorf("write the issuer's policy: %w", err)
 	}
-	if policy, _, err = addClusters(policy, []byte(cfg.Clusters)); err != nil {
+	if policy, err = addClusters(policy, []byte(cfg.Clusters)); err != nil {
 		return nil, err
 	}
 	if s.PolicyFile, err = dir.write("policy.yaml", policy); err != nil {
@@ -107,8 +117,16 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 		for _, address := range cfg.Announce {
 			args = append(args, "--sdk-address", address)
 		}
+		name := fmt.Sprintf("issuer-%d", i+1)
+		path, args := cfg.Substitutes[i+1].command(e.cfg.Binaries.Issuer, args)
+		if cfg.AuditDisk > 0 {
+			if r.Disk, err = e.startDisk(ctx, name+"-disk", cfg.AuditDisk); err != nil {
+				return nil, err
+			}
+			path, args = r.Disk.seenBy(path, append(args, "--audit-log", r.Disk.inside(AuditLog)))
+		}
 		r.Process, err = e.supervisor.start(ctx, spec{
-			name: fmt.Sprintf("issuer-%d", i+1), path: e.cfg.Binaries.Issuer, args: args,
+			name: name, path: path, args: args,
 			endpoint: endpoint,
 			ready:    httpOK(endpoint + "/readyz"),
 		})

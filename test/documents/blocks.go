@@ -1,4 +1,5 @@
-// Package documents has the commands of the documents run, as they stand there.
+// Package documents has the commands of the documents run, as they stand there, and
+// writes what programs say into them.
 package documents
 
 import (

@@ -27,11 +27,6 @@ func main() {
 	}
 }
 
-// place is where the table stands.
-func place() measured.Place {
-	return measured.Place{Begin: "<!-- written by make fuzz -->\n", End: "<!-- end of what make fuzz writes -->\n"}
-}
-
 func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

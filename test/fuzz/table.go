@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bulkhead-dev/bulkhead/test/documents"
 	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
@@ -44,23 +45,22 @@ func keep(document string, all []target, fresh row) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it says of what
 	}
-	old, err := place().Read(document)
-	if err != nil {
-		return err //nolint:wrapcheck // it names the document
-	}
-	var text strings.Builder
-	text.WriteString("On " + machine + ".\n\n" + heading)
-	for _, t := range all {
-		key := row{pkg: t.pkg, name: t.name}.key()
-		if key == fresh.key() {
-			text.WriteString(fresh.String() + "\n")
-			continue
-		}
-		for line := range strings.Lines(old) {
-			if strings.HasPrefix(line, key) {
-				text.WriteString(line)
+	//nolint:wrapcheck // it names the document
+	return documents.Rewrite(document, documents.WrittenBy("make fuzz"), func(old string) (string, error) {
+		var text strings.Builder
+		text.WriteString("On " + machine + ".\n\n" + heading)
+		for _, t := range all {
+			key := row{pkg: t.pkg, name: t.name}.key()
+			if key == fresh.key() {
+				text.WriteString(fresh.String() + "\n")
+				continue
+			}
+			for line := range strings.Lines(old) {
+				if strings.HasPrefix(line, key) {
+					text.WriteString(line)
+				}
 			}
 		}
-	}
-	return place().Write(document, text.String()) //nolint:wrapcheck // it names the document
+		return text.String(), nil
+	})
 }

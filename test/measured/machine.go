@@ -1,3 +1,4 @@
+// Package measured says of which commit and on which machine something was measured.
 package measured
 
 import (

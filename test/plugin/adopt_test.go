@@ -27,6 +27,8 @@ func TestAdopt(t *testing.T) {
 	}
 	f.wantStatus(t)
 	f.wantToken(t)
+	f.wantRights(t)
+	f.wantTerminal(t)
 	shared := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: sharedSecret.Namespace, Name: sharedSecret.Name}}
 	if err := f.admin.Delete(t.Context(), shared); err != nil {
 		t.Fatal(err)
