@@ -42,11 +42,11 @@ type Config struct {
 	// StorageCluster is the id of the storage cluster that the tokens are for,
 	// the `audience` of the exchange.
 	StorageCluster string
-	// Now is the clock by which the credential is judged; time.Now if nil.
-	Now func() time.Time
 	// Transport carries the requests to an issuer that is not on a network; nil for
 	// one that is.
 	Transport http.RoundTripper
+	// Now is the clock by which the credential is judged; time.Now if nil.
+	Now func() time.Time
 }
 
 // Client exchanges the credential for tokens. It is safe for concurrent use.

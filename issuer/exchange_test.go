@@ -475,7 +475,7 @@ func TestAReplicaThatCannotWriteItsAuditLogSendsItsCallersElsewhere(t *testing.T
 		from = append(from, r.RemoteAddr)
 		h.ServeHTTP(w, r)
 	}))
-	server.EnableHTTP2 = true // as the issuer does
+	server.EnableHTTP2 = true       // as the issuer does
 	ended := make(chan struct{}, 2) // of each connection
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {

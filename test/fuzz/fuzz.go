@@ -24,6 +24,9 @@ func (s *session) fuzz(ctx context.Context, t target) (r row, crash, err error) 
 	command.WaitDelay = time.Minute
 	out, err := command.CombinedOutput()
 	r.took = time.Since(began)
+	if command.ProcessState != nil { // with its worker's
+		r.processor = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	}
 	if ctx.Err() != nil {
 		return r, nil, fmt.Errorf("%s: %w", t.name, ctx.Err())
 	}

@@ -51,12 +51,12 @@ func run(args []string) error {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s := &session{root: *root, dir: dir, length: *length}
-	all, err := s.targets(ctx, *output != "")
+	stamp, err := stampOf(ctx, *root)
 	if err != nil {
 		return err
 	}
-	stamp, err := stampOf(ctx, *root)
+	s := &session{root: *root, dir: dir, length: *length}
+	all, err := s.targets(ctx, *output != "")
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,10 @@ import (
 
 // row is what came of one target.
 type row struct {
-	pkg, name  string
-	took       time.Duration
+	pkg, name string
+	took      time.Duration
+	// processor is how much processor time it got meanwhile.
+	processor  time.Duration
 	executions int
 	// fresh are the inputs of this run that reached what none had before, corpus all
 	// there are.
@@ -22,8 +24,8 @@ type row struct {
 	stamp         string
 }
 
-const heading = "| package | target | ran for | executions | new inputs | inputs | statements of the package | result | when, commit |\n" +
-	"|---|---|---|---|---|---|---|---|---|\n"
+const heading = "| package | target | ran for | processor | executions | new inputs | inputs | statements of the package | result | when, commit |\n" +
+	"|---|---|---|---|---|---|---|---|---|---|\n"
 
 func (r row) key() string { return fmt.Sprintf("| %s | %s |", r.pkg, r.name) }
 
@@ -32,8 +34,8 @@ func (r row) String() string {
 	if r.failed {
 		result = "**failed**"
 	}
-	return fmt.Sprintf("%s %s | %d | %d | %d | %.1f %% | %s | %s |",
-		r.key(), r.took.Round(time.Second), r.executions, r.fresh, r.corpus, r.coverage, result, r.stamp)
+	return fmt.Sprintf("%s %s | %s | %d | %d | %d | %.1f %% | %s | %s |",
+		r.key(), r.took.Round(time.Second), r.processor.Round(time.Second), r.executions, r.fresh, r.corpus, r.coverage, result, r.stamp)
 }
 
 // keep puts the row into the table of a document. Targets that are not run again
@@ -43,7 +45,8 @@ func keep(document string, all []target, fresh row) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it says of what
 	}
-	change := func(old string) (string, error) {
+	//nolint:wrapcheck // it names the document
+	return documents.Rewrite(document, documents.WrittenBy("make fuzz"), func(old string) (string, error) {
 		var text strings.Builder
 		text.WriteString("On " + machine + ".\n\n" + heading)
 		for _, t := range all {
@@ -59,6 +62,5 @@ func keep(document string, all []target, fresh row) error {
 			}
 		}
 		return text.String(), nil
-	}
-	return documents.Rewrite(document, documents.WrittenBy("make fuzz"), change) //nolint:wrapcheck // it names the document
+	})
 }

@@ -55,6 +55,7 @@ type Issuer struct {
 
 	handler http.Handler
 	away    atomic.Bool
+	granted atomic.Int64
 	cluster *ecdsa.PrivateKey
 }
 
@@ -152,6 +153,9 @@ func (i *Issuer) Client() (*exchange.Client, error) {
 // Away makes the issuer one that does not answer, or one that does again.
 func (i *Issuer) Away(away bool) { i.away.Store(away) }
 
+// Granted is how many tokens it has granted.
+func (i *Issuer) Granted() int64 { return i.granted.Load() }
+
 var errAway = errors.New("connection refused")
 
 // RoundTrip is the network to the issuer.
@@ -164,5 +168,8 @@ func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer := httptest.NewRecorder()
 	i.handler.ServeHTTP(answer, r)
+	if r.URL.Path == exchange.TokenPath && answer.Code == http.StatusOK {
+		i.granted.Add(1)
+	}
 	return answer.Result(), nil
 }

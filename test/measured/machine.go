@@ -1,5 +1,4 @@
-// Package measured says where something was measured: of which commit, on which
-// machine.
+// Package measured says of which commit and on which machine something was measured.
 package measured
 
 import (
