@@ -74,7 +74,7 @@ type lane struct {
 	claim creation.Claim
 }
 
-func (l lane) String() string { return fmt.Sprintf("%s claim, %s", l.claim, l.at) }
+func (l lane) String() string { return fmt.Sprintf("%s, %s", l.claim, l.at) }
 
 // race is what is created in turns.
 type race struct {

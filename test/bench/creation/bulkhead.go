@@ -2,7 +2,7 @@ package creation
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -58,7 +58,7 @@ func leavesPlainClaimsAlone(ctx context.Context, c *Contender) error {
 	}
 	after, err := asked()
 	if err == nil && after != before {
-		err = fmt.Errorf("a plain claim is sent to the webhook")
+		err = errors.New("a plain claim is sent to the webhook")
 	}
 	return err
 }
