@@ -56,7 +56,7 @@ func run(args []string) error {
 		return err
 	}
 	s := &session{root: *root, dir: dir, length: *length}
-	all, err := s.targets(ctx, *output != "")
+	all, err := s.targets(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func run(args []string) error {
 			continue
 		}
 		group.Go(func() error {
-			r, crash, err := s.fuzz(ctx, t)
+			r, crash, err := s.fuzz(ctx, t, document != "")
 			if err != nil {
 				return err
 			}
