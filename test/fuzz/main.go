@@ -82,7 +82,8 @@ func run(args []string) error {
 			defer mu.Unlock()
 			fmt.Println(r)
 			if crash != nil {
-				found = append(found, crash)
+				fmt.Fprintln(os.Stderr, crash)
+				found = append(found, fmt.Errorf("%s of %s failed", t.name, t.pkg)) //nolint:err113 // it is the verdict
 			}
 			if document == "" {
 				return nil
