@@ -46,7 +46,7 @@ bench-peers: ## the same against Kyverno, which it builds (the first time 10 min
 	@$(GO) run ./test/bench --peers
 
 soak: ## a week of 10,000 namespaces under a simulated clock; writes its table into docs/benchmarks.md
-	$(GO) test -count=1 -timeout 30m -v -run '^TestAWeek$$' ./sidecar -soak.namespaces 10000 -soak.life 6h $(SOAK)
+	$(GO) test -count=1 -timeout 30m -v -run '^TestAWeek$$' ./sidecar -soak.namespaces 10000 -soak.life 8h $(SOAK)
 SOAK ?= -soak.write
 
 fuzz: ## every fuzz target for 5 minutes; writes its table into docs/benchmarks.md; FUZZ='--for 4s --output=' tries each

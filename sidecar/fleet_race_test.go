@@ -6,5 +6,9 @@ package sidecar
 // slower, and a race shows with fewer namespaces too.
 const simulatedFleet = 500
 
-// soakFleet is how many a simulated week has.
-const soakFleet = 30
+// A simulated week is smaller and shorter for the same reason.
+const (
+	soakFleet = 30
+	soakDays  = 4
+	soakUses  = 2
+)

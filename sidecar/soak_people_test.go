@@ -179,10 +179,9 @@ func (s *soak) churn(ctx, begun context.Context) {
 
 // work has some namespaces use a volume of their own, and try one of another's.
 func (s *soak) work(ctx context.Context) {
-	const each = 20
 	for passes(ctx, 10*time.Minute) {
 		volumes := s.volumes.List()
-		for range each {
+		for range soakUses {
 			r, ok := referrerOf(volumes[rand.IntN(len(volumes))])
 			other, _ := referrerOf(volumes[rand.IntN(len(volumes))])
 			ns, err := s.controller.namespace(r.namespace)

@@ -13,11 +13,15 @@ import (
 )
 
 // fuzz runs a target. What it found is no error of the run, but a crash.
-func (s *session) fuzz(ctx context.Context, t target) (r row, crash, err error) {
+func (s *session) fuzz(ctx context.Context, t target, coverage bool) (r row, crash, err error) {
 	r = row{pkg: t.pkg, name: t.name}
+	instrumented, err := s.build(ctx, t.fuzzed, &t.instrumented, ".fuzz", "-fuzz=.")
+	if err != nil {
+		return r, nil, err
+	}
 	began := time.Now()
 	// Few attempts to make an input smaller: they are not made with new ones.
-	command := exec.CommandContext(ctx, "nice", "-n", "19", t.instrumented, "-test.run=^$", "-test.fuzz=^"+t.name+"$",
+	command := exec.CommandContext(ctx, "nice", "-n", "19", instrumented, "-test.run=^$", "-test.fuzz=^"+t.name+"$",
 		"-test.fuzztime="+s.length, "-test.fuzzcachedir="+t.corpus, "-test.parallel=1", "-test.fuzzminimizetime=50x")
 	command.Dir = t.folder // where it writes what it found, as a seed
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
@@ -39,7 +43,7 @@ func (s *session) fuzz(ctx context.Context, t target) (r row, crash, err error) 
 	if err := r.read(out); err != nil {
 		return r, nil, fmt.Errorf("%s: %w: %s", t.name, err, out)
 	}
-	if t.covered != "" && crash == nil {
+	if coverage && crash == nil {
 		if r.coverage, err = s.coverage(ctx, t); err != nil {
 			return r, nil, err
 		}
@@ -75,6 +79,10 @@ var statements = regexp.MustCompile(`coverage: ([0-9.]+)% of statements`)
 // all inputs that were found reach. A test reads seeds from its own folder alone, so
 // it is run where all of them lie.
 func (s *session) coverage(ctx context.Context, t target) (float64, error) {
+	covered, err := s.build(ctx, t.fuzzed, &t.covered, ".cover", "-cover")
+	if err != nil {
+		return 0, err
+	}
 	dir := filepath.Join(s.dir, t.pkg, t.name)
 	seeds := filepath.Join(dir, "testdata", "fuzz", t.name)
 	if err := os.MkdirAll(seeds, 0o700); err != nil {
@@ -92,7 +100,7 @@ func (s *session) coverage(ctx context.Context, t target) (float64, error) {
 			}
 		}
 	}
-	command := exec.CommandContext(ctx, "nice", "-n", "19", t.covered, "-test.run=^"+t.name+"$", "-test.coverprofile=profile")
+	command := exec.CommandContext(ctx, "nice", "-n", "19", covered, "-test.run=^"+t.name+"$", "-test.coverprofile=profile")
 	command.Dir = dir
 	out, err := command.CombinedOutput()
 	if err != nil {

@@ -56,7 +56,7 @@ func run(args []string) error {
 		return err
 	}
 	s := &session{root: *root, dir: dir, length: *length}
-	all, err := s.targets(ctx, *output != "")
+	all, err := s.targets(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func run(args []string) error {
 			continue
 		}
 		group.Go(func() error {
-			r, crash, err := s.fuzz(ctx, t)
+			r, crash, err := s.fuzz(ctx, t, document != "")
 			if err != nil {
 				return err
 			}
@@ -82,7 +82,8 @@ func run(args []string) error {
 			defer mu.Unlock()
 			fmt.Println(r)
 			if crash != nil {
-				found = append(found, crash)
+				fmt.Fprintln(os.Stderr, crash)
+				found = append(found, fmt.Errorf("%s of %s failed", t.name, t.pkg)) //nolint:err113 // it is the verdict
 			}
 			if document == "" {
 				return nil

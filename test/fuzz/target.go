@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 )
 
 // session is one run over all targets.
@@ -20,20 +22,35 @@ type session struct {
 
 // target is one fuzz function.
 type target struct {
-	pkg    string // import path, from the module on
-	name   string
-	folder string // of its package
-	// instrumented and covered are test binaries of the package: one whose code
-	// reports to the fuzzer, one whose code counts the statements it reaches, empty
-	// if nobody asks.
-	instrumented, covered string
+	*fuzzed
+
+	name string
+}
+
+// fuzzed is a package that has targets.
+type fuzzed struct {
+	path   string // of its import
+	pkg    string // the same, from the module on
+	folder string
 	// corpus is where inputs that reach something new are kept, as `go test -fuzz`
 	// does.
 	corpus string
+
+	// Test binaries, built when they are needed first: one whose code reports to the
+	// fuzzer, one whose code counts the statements it reaches.
+	instrumented, covered binary
 }
 
-// targets builds the packages that have any, and asks each for its own.
-func (s *session) targets(ctx context.Context, coverage bool) ([]target, error) {
+// binary is built once.
+type binary struct {
+	once sync.Once
+	err  error
+}
+
+var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
+
+// targets are all there are, in the order of the packages and their files.
+func (s *session) targets(ctx context.Context) ([]target, error) {
 	module, err := s.goCommand(ctx, "list", "-m")
 	if err != nil {
 		return nil, err
@@ -47,43 +64,35 @@ func (s *session) targets(ctx context.Context, coverage bool) ([]target, error) 
 		return nil, err
 	}
 	var all []target
-	built := map[string]bool{}
+	packages := map[string]*fuzzed{}
 	for line := range strings.Lines(list) {
-		fields := strings.Fields(line)
-		const parts = 3 // package, folder, file
-		if len(fields) != parts || built[fields[0]] {
+		path, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		folder, file, found := strings.Cut(rest, " ")
+		if !found {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(fields[1], fields[2]))
+		text, err := os.ReadFile(filepath.Join(folder, file))
 		if err != nil {
 			return nil, fmt.Errorf("read a test: %w", err)
 		}
-		if !bytes.Contains(text, []byte("\nfunc Fuzz")) {
-			continue
-		}
-		built[fields[0]] = true
-		short := strings.TrimPrefix(fields[0], strings.TrimSpace(module)+"/")
-		t := target{pkg: short, folder: fields[1], corpus: filepath.Join(strings.TrimSpace(cache), "fuzz", fields[0])}
-		t.instrumented = filepath.Join(s.dir, strings.ReplaceAll(short, "/", "-")+".fuzz")
-		if _, err := s.goCommand(ctx, "test", "-c", "-fuzz=.", "-o", t.instrumented, fields[0]); err != nil {
-			return nil, err
-		}
-		if coverage {
-			t.covered = filepath.Join(s.dir, strings.ReplaceAll(short, "/", "-")+".cover")
-			if _, err := s.goCommand(ctx, "test", "-c", "-cover", "-o", t.covered, fields[0]); err != nil {
-				return nil, err
+		if packages[path] == nil {
+			packages[path] = &fuzzed{
+				path: path, pkg: strings.TrimPrefix(path, strings.TrimSpace(module)+"/"), folder: folder,
+				corpus: filepath.Join(strings.TrimSpace(cache), "fuzz", path),
 			}
 		}
-		names, err := exec.CommandContext(ctx, t.instrumented, "-test.list=^Fuzz").Output()
-		if err != nil {
-			return nil, fmt.Errorf("list the targets of %s: %w", short, err)
-		}
-		for name := range strings.FieldsSeq(string(names)) {
-			t.name = name
-			all = append(all, t)
+		for _, declared := range declaration.FindAllSubmatch(text, -1) {
+			all = append(all, target{packages[path], string(declared[1])})
 		}
 	}
 	return all, nil
+}
+
+// build makes a test binary of the package, unless it is there.
+func (s *session) build(ctx context.Context, p *fuzzed, b *binary, ending, flag string) (string, error) {
+	path := filepath.Join(s.dir, strings.ReplaceAll(p.pkg, "/", "-")+ending)
+	b.once.Do(func() { _, b.err = s.goCommand(ctx, "test", "-c", flag, "-o", path, p.path) })
+	return path, b.err
 }
 
 // goCommand is what a go command prints.
