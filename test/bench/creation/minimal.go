@@ -14,7 +14,7 @@ import (
 
 // Minimal is a webhook of controller-runtime that is asked twice about each claim
 // and looks nothing up.
-var Minimal = Kind{Name: "minimal webhook", cluster: "minimal", guards: true, start: startMinimal}
+var Minimal = Kind{Name: "minimal webhook", cluster: "minimal", guards: true, asked: "minimal-webhook", start: startMinimal}
 
 func startMinimal(ctx context.Context, s *Stage, name string) (*cluster.Compute, error) {
 	compute, err := s.env.StartControlPlane(ctx, name)
