@@ -186,13 +186,15 @@ func stripNamespace(object any) (any, error) {
 const maxToken = 16 << 10
 
 // stripSecret keeps what is read: a tenant could fill the Secret in its
-// namespace with anything else.
+// namespace with anything else, and there is one for each namespace.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
 		return object, nil
 	}
 	secret.ManagedFields = nil
+	secret.Labels = stateLabels(secret.Labels)
+	secret.Annotations = recorded(secret.Annotations)
 	token := secret.Data[tenancy.TokenKey]
 	secret.Data = nil
 	if len(token) > 0 && len(token) <= maxToken {

@@ -111,7 +111,6 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	l.policy.announce(klog.FromContext(ctx))
-	collectEarly()
 	scheme, err := newScheme()
 	if err != nil {
 		return err
