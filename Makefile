@@ -4,7 +4,7 @@ GO ?= go
 RUN := .run
 
 .DEFAULT_GOAL := help
-.PHONY: help build images demo chaos test e2e race lint supply-chain bench up down clean
+.PHONY: help build images demo chaos test e2e race lint supply-chain bench bench-peers soak fuzz up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,16 @@ supply-chain: ## modules, licences, and known vulnerabilities where the database
 
 bench: ## what it costs, each thing against another in the same run; writes docs/benchmarks.md
 	@$(GO) run ./test/bench
+
+bench-peers: ## the same against Kyverno, which it builds (the first time 10 min)
+	@$(GO) run ./test/bench --peers
+
+soak: ## a week of 10,000 namespaces under a simulated clock; writes its table into docs/benchmarks.md
+	$(GO) test -count=1 -timeout 30m -v -run '^TestAWeek$$' ./sidecar -soak.namespaces 10000 -soak.life 6h $(SOAK)
+SOAK ?= -soak.write
+
+fuzz: ## every fuzz target for 5 minutes; writes its table into docs/benchmarks.md; FUZZ='--for 4s --output=' tries each
+	$(GO) run ./test/fuzz $(FUZZ)
 
 up: ## start a playground of two compute clusters that stays
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground up --dir $(RUN)

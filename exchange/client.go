@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,6 +22,12 @@ const (
 	requestTimeout = 10 * time.Second
 	// maxAnswer bounds what is read of an answer, in bytes; a token is about 1 KiB.
 	maxAnswer = 64 << 10
+	// maxLife is the longest life, in seconds, that a time.Duration holds. What is
+	// too long for a token is for others to say.
+	maxLife = int64(math.MaxInt64 / time.Second)
+	// maxDescription bounds what is kept of the text of a refusal, in characters:
+	// it goes into logs, conditions and Events.
+	maxDescription = 200
 )
 
 // Config says where the issuer is and what the compute cluster shows it.
@@ -35,6 +42,9 @@ type Config struct {
 	// StorageCluster is the id of the storage cluster that the tokens are for,
 	// the `audience` of the exchange.
 	StorageCluster string
+	// Transport carries the requests to an issuer that is not on a network; nil for
+	// one that is.
+	Transport http.RoundTripper
 	// Now is the clock by which the credential is judged; time.Now if nil.
 	Now func() time.Time
 }
@@ -62,23 +72,29 @@ func NewClient(cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	tlsConfig, err := tlsconfig.Client(cfg.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("issuer: %w", err)
+	transport := cfg.Transport
+	if transport == nil {
+		tlsConfig, err := tlsconfig.Client(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("issuer: %w", err)
+		}
+		transport = &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			TLSClientConfig:       tlsConfig,
+			ForceAttemptHTTP2:     true,
+			TLSHandshakeTimeout:   requestTimeout,
+			ResponseHeaderTimeout: requestTimeout,
+			IdleConnTimeout:       90 * time.Second,
+			// One for each worker: the issuer speaks HTTP/1.1.
+			MaxIdleConnsPerHost: 100,
+		}
 	}
 	return &Client{
 		cfg:      cfg,
 		endpoint: strings.TrimSuffix(cfg.IssuerURL, "/") + TokenPath,
 		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                 http.ProxyFromEnvironment,
-				TLSClientConfig:       tlsConfig,
-				ForceAttemptHTTP2:     true,
-				TLSHandshakeTimeout:   requestTimeout,
-				ResponseHeaderTimeout: requestTimeout,
-				IdleConnTimeout:       90 * time.Second,
-			},
-			Timeout: requestTimeout,
+			Transport: transport,
+			Timeout:   requestTimeout,
 			// A redirect would carry the credential to a place nobody configured.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -156,7 +172,7 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return Token{}, fmt.Errorf("exchange for %s: the answer is not JSON", t)
 	}
-	if answer.AccessToken == "" || answer.ExpiresIn <= 0 {
+	if answer.AccessToken == "" || answer.ExpiresIn <= 0 || answer.ExpiresIn > maxLife {
 		return Token{}, fmt.Errorf("exchange for %s: the answer lacks a token or its life", t)
 	}
 	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second, Policy: answer.Policy}, nil
@@ -168,6 +184,7 @@ func refusal(resp *http.Response, body []byte) *Error {
 		// Not an OAuth answer, so something between us and the issuer spoke.
 		e.ErrorResponse = ErrorResponse{Code: ServerError, Description: "the answer is not one of the issuer's"}
 	}
+	e.Code, e.Description = fmt.Sprintf("%.*s", maxDescription, e.Code), fmt.Sprintf("%.*s", maxDescription, e.Description)
 	// RFC 9110 §10.2.3: seconds, or a date.
 	after := resp.Header.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(after, 10, 32); err == nil && seconds > 0 {

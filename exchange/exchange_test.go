@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -39,23 +41,6 @@ func TestParseScopeRefuses(t *testing.T) {
 			t.Errorf("ParseScope(%q) = %+v, want an error", scope, got)
 		}
 	}
-}
-
-func FuzzParseScope(f *testing.F) {
-	f.Add("namespace:a uid:" + uid)
-	f.Add("namespace:a uid:" + uid + " tenant:t")
-	f.Fuzz(func(t *testing.T, scope string) {
-		tenant, err := ParseScope(scope)
-		if err != nil {
-			return
-		}
-		if again, err := ParseScope(Scope(tenant)); err != nil || again != tenant {
-			t.Errorf("%q reads as %+v, which reads back as %+v, %v", scope, tenant, again, err)
-		}
-		if _, ok := tenant.SubjectOf(tenant.Subject("k14c1")); !ok {
-			t.Errorf("%q gives a subject that is not its own: %q", scope, tenant.Subject("k14c1"))
-		}
-	})
 }
 
 // credential is one that has not ended yet.
@@ -118,6 +103,37 @@ func TestExchangeAsksAndReads(t *testing.T) {
 		if text := fmt.Sprintf(verb, token); strings.Contains(text, "secret-token") {
 			t.Errorf("%s prints the token", verb)
 		}
+	}
+}
+
+func TestWorkersKeepTheirConnections(t *testing.T) {
+	const workers, exchanges = 20, 10
+	var callers sync.Map
+	// Each waits for the others, so that as many connections are open at once.
+	var arrived sync.WaitGroup
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		callers.Store(r.RemoteAddr, true)
+		arrived.Done()
+		arrived.Wait()
+		fmt.Fprint(w, `{"access_token":"secret-token","token_type":"Bearer","expires_in":60}`)
+	})
+	for range exchanges {
+		arrived.Add(workers)
+		var group errgroup.Group
+		for range workers {
+			group.Go(func() error {
+				_, err := c.Exchange(t.Context(), tenant)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connections := 0
+	callers.Range(func(any, any) bool { connections++; return true })
+	if connections > workers {
+		t.Errorf("%d workers made %d connections for %d exchanges each", workers, connections, exchanges)
 	}
 }
 

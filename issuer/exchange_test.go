@@ -475,7 +475,7 @@ func TestAReplicaThatCannotWriteItsAuditLogSendsItsCallersElsewhere(t *testing.T
 		from = append(from, r.RemoteAddr)
 		h.ServeHTTP(w, r)
 	}))
-	server.EnableHTTP2 = true // as the issuer does
+	server.EnableHTTP2 = true       // as the issuer does
 	ended := make(chan struct{}, 2) // of each connection
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
@@ -583,38 +583,6 @@ func TestTheAuditLogTellsWhoGotWhat(t *testing.T) {
 			}
 		}
 	}
-}
-
-func FuzzExchange(f *testing.F) {
-	f.Add(form("a.b.c").Encode())
-	f.Add("grant_type=" + url.QueryEscape(exchange.GrantType) + "&subject_token=%00")
-	f.Add("%")
-	f.Add("a=1&a=2")
-	// Kept out of the loop: what differs is the request.
-	policy, err := ParsePolicy([]byte("storageCluster: s\nclusters:\n- {name: a, discovery: 'https://a.example'}"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	inForce := newAuthenticator(policy, testIssuer, newDiscoverer(&http.Client{Transport: refusing{}}, time.Now), time.Now)
-	h := &exchangeHandler{
-		authenticator: func() *authenticator { return inForce }, now: time.Now, metrics: newMetrics(), audit: newAuditLog(io.Discard),
-	}
-	f.Fuzz(func(t *testing.T, body string) {
-		req := httptest.NewRequest(http.MethodPost, exchange.TokenPath, strings.NewReader(body))
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, req)
-		var got exchange.ErrorResponse
-		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Code == "" || w.Code < 400 || w.Code >= 500 {
-			t.Errorf("HTTP %d: %s", w.Code, w.Body)
-		}
-		// RFC 6749 §5.2: visible ASCII without quote and backslash.
-		for _, c := range got.Description {
-			if c < ' ' || c > '~' || c == '"' || c == '\\' {
-				t.Errorf("the description holds %q", c)
-			}
-		}
-	})
 }
 
 // refusing is a network that is not there.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,8 +74,6 @@ func (c *Config) validate() error {
 		return fmt.Errorf("issuer URL: %w", err)
 	case u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || c.IssuerURL[len(c.IssuerURL)-1] == '/':
 		return fmt.Errorf("issuer URL %q: want https://host[:port][/path] without a trailing slash", c.IssuerURL)
-	case c.TLSCertFile == "" || c.TLSKeyFile == "":
-		return errors.New("no TLS certificate: tokens must not cross the network in the clear")
 	case c.KeysDir == "":
 		return errors.New("no folder of signing keys")
 	case c.PolicyFile == "":
@@ -113,6 +112,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	if cfg.TLSCertFile == "" || cfg.TLSKeyFile == "" {
+		return errors.New("no TLS certificate: tokens must not cross the network in the clear")
+	}
 	audit, closeAudit, err := openAudit(cfg.AuditLog)
 	if err != nil {
 		return err
@@ -132,8 +134,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Start(ctx) })
-	group.Go(func() error { s.policy.follow(ctx); return nil })
-	group.Go(func() error { s.keys.follow(ctx); return nil })
+	group.Go(func() error { s.follow(ctx); return nil })
 	for i, endpoint := range s.endpoints {
 		group.Go(func() error { s.announceKeys(ctx, endpoint, cfg.StorageEndpoints[i].Address); return nil })
 	}
@@ -158,6 +159,29 @@ func Run(ctx context.Context, cfg Config) error {
 	klog.FromContext(ctx).Info("Serving", "address", cfg.Address, "issuer", cfg.TokenIssuer,
 		"clusters", len(s.policy.current.Load().Clusters))
 	return group.Wait()
+}
+
+// Handler is what Run serves on Address, without a network: the caller's own process
+// is where it is asked. It follows keys and policy until ctx ends, and needs no TLS
+// certificate. Audit lines go to a writer.
+func Handler(ctx context.Context, cfg Config, audit io.Writer) (http.Handler, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s, err := newServer(ctx, cfg, audit)
+	if err != nil {
+		return nil, err
+	}
+	go s.follow(ctx)
+	return s.publicHandler()
+}
+
+// follow takes over new keys and policies until ctx ends.
+func (s *server) follow(ctx context.Context) {
+	var group sync.WaitGroup
+	group.Go(func() { s.policy.follow(ctx) })
+	group.Go(func() { s.keys.follow(ctx) })
+	group.Wait()
 }
 
 // newServer reads keys and policy for the first time.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -39,7 +40,10 @@ type leader struct {
 
 // lead does the work until ctx ends.
 func (l *leader) lead(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(l.kubernetes)
+	// Costs both ends less than JSON. Custom resources have no other form than that.
+	compact := rest.CopyConfig(l.kubernetes)
+	compact.ContentType = runtime.ContentTypeProtobuf
+	client, err := kubernetes.NewForConfig(compact)
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}

@@ -186,6 +186,8 @@ type scene struct {
 	namespaces cache.Indexer
 	volumes    cache.Indexer
 	contents   cache.Indexer
+	// objects guards volumes and contents where they are read and written back.
+	objects sync.Mutex
 }
 
 func newScene(t *testing.T, objects ...runtime.Object) *scene {
@@ -252,6 +254,8 @@ func (s *scene) patched(action clienttesting.Action) (bool, runtime.Object, erro
 	if !ok {
 		return false, nil, nil
 	}
+	s.objects.Lock()
+	defer s.objects.Unlock()
 	indexer := s.volumes
 	if action.GetResource() == contentsResource {
 		indexer = s.contents

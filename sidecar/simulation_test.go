@@ -33,6 +33,7 @@ type fleet struct {
 
 	start time.Time
 	stop  func()
+	life  time.Duration // of the tokens
 
 	mu sync.Mutex
 	// perMinute counts the writes of each minute.
@@ -47,7 +48,7 @@ type fleet struct {
 // newFleet is called in a synctest bubble.
 func newFleet(t *testing.T, namespaces int) *fleet {
 	t.Helper()
-	f := &fleet{scene: &scene{t: t}, start: time.Now(), least: 1}
+	f := &fleet{scene: &scene{t: t}, start: time.Now(), least: 1, life: simulatedLife}
 	f.build(time.Now)
 	f.issuer.life = simulatedLife
 	f.store.wrote = f.wrote
@@ -69,6 +70,10 @@ func (f *fleet) run() {
 }
 
 func (f *fleet) wrote(old, now *corev1.Secret) {
+	if now == nil {
+		f.seeSecret(old)
+		return
+	}
 	f.mu.Lock()
 	minute := int(time.Since(f.start) / time.Minute)
 	for len(f.perMinute) <= minute {
@@ -78,7 +83,7 @@ func (f *fleet) wrote(old, now *corev1.Secret) {
 	if old != nil {
 		r, _ := recordOf(old)
 		left := time.Until(r.expires)
-		f.least = min(f.least, float64(left)/float64(simulatedLife))
+		f.least = min(f.least, float64(left)/float64(f.life))
 		if left <= 0 {
 			f.late++
 		}

@@ -101,12 +101,9 @@ func (l *lookup) strip(object any) (any, error) {
 	case *storagev1.VolumeAttributesClass:
 		return &storagev1.VolumeAttributesClass{ObjectMeta: identity(o, nil), DriverName: o.DriverName, Parameters: o.Parameters}, nil
 	case *corev1.PersistentVolumeClaim:
-		return &corev1.PersistentVolumeClaim{
-			ObjectMeta: identity(o, nil, tenancy.BetaStorageClass),
-			Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: o.Spec.VolumeName, StorageClassName: o.Spec.StorageClassName},
-		}, nil
+		return foldClaim(o), nil
 	case *corev1.PersistentVolume:
-		return l.stripVolume(o), nil
+		return foldVolume(o, l.ours(o)), nil
 	case *snapshotv1.VolumeSnapshot:
 		return &snapshotv1.VolumeSnapshot{
 			ObjectMeta: identity(o, nil),
@@ -120,26 +117,6 @@ func (l *lookup) strip(object any) (any, error) {
 		}, nil
 	}
 	return object, nil
-}
-
-// stripVolume keeps nothing but the name of what is not ours.
-func (l *lookup) stripVolume(pv *corev1.PersistentVolume) *corev1.PersistentVolume {
-	if !l.ours(pv) {
-		return &corev1.PersistentVolume{ObjectMeta: identity(pv, nil)}
-	}
-	stripped := &corev1.PersistentVolume{
-		// Labels are what the selector of a claim is matched with.
-		ObjectMeta: identity(pv, pv.Labels, append(originKeys(), tenancy.BetaStorageClass)...),
-		Spec: corev1.PersistentVolumeSpec{
-			ClaimRef: pv.Spec.ClaimRef, StorageClassName: pv.Spec.StorageClassName,
-		},
-	}
-	if pv.Spec.CSI != nil {
-		stripped.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: pv.Spec.CSI.Driver, VolumeHandle: pv.Spec.CSI.VolumeHandle}
-	} else {
-		stripped.Spec.PortworxVolume = &corev1.PortworxVolumeSource{VolumeID: pv.Spec.PortworxVolume.VolumeID}
-	}
-	return stripped
 }
 
 // identity is the metadata by which an object is found, those labels, and the

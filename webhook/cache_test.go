@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -25,7 +26,8 @@ func TestRulesSeeTheSameInStrippedObjects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, kept.(client.Object))
+			// The cache hands out copies.
+			all = append(all, kept.(runtime.Object).DeepCopyObject().(client.Object))
 		}
 		return all
 	}

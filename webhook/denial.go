@@ -72,6 +72,9 @@ func (v *verdict) response() admission.Response {
 	for _, d := range sorted(v.warned) {
 		response.Warnings = append(response.Warnings, d.String())
 	}
+	if len(v.denied)+len(v.warned)+len(v.exempt) == 0 {
+		return response
+	}
 	response.AuditAnnotations = map[string]string{}
 	for key, rules := range map[string][]string{"denied-by": rulesOf(v.denied), "warned-by": rulesOf(v.warned), "exempt-from": v.exempt} {
 		if len(rules) > 0 {
@@ -126,6 +129,9 @@ func shortened(text string) string {
 }
 
 func sorted(denials []Denial) []Denial {
+	if len(denials) == 0 {
+		return nil // as of most objects
+	}
 	return slices.SortedFunc(slices.Values(denials), func(a, b Denial) int {
 		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Field, b.Field))
 	})

@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,52 +52,6 @@ func seeds() [][]byte {
 		[]byte(`{"kind":"VolumeSnapshotRestore","metadata":{},"spec":{"sourceNamespace":"b"}}`),
 		[]byte(`{"kind":"DataVolume","metadata":{},"spec":{"source":{"pvc":{"namespace":"b"}}}}`),
 		[]byte(`{"metadata":null,"spec":null}`), []byte(`{}`), []byte(`null`), []byte(`[]`), []byte(`{"metadata":{"annotations":{"":""}}}`))
-}
-
-// Whatever an object holds, the webhook does not panic or take long, and what it
-// admits holds to every rule: injecting again changes nothing, judging again admits it
-// again, and so does an update that changes nothing.
-func FuzzObjects(f *testing.F) {
-	for _, seed := range seeds() {
-		for kind := range handledKinds() {
-			f.Add(uint8(kind), seed, seed, false)
-		}
-		f.Add(uint8(0), seed, seeds()[0], true)
-	}
-	var l *lookup
-	f.Fuzz(func(t *testing.T, kind uint8, object, old []byte, update bool) {
-		if l == nil {
-			l = world(t)
-			l.policy.stork = StorkTenant
-		}
-		kinds := handledKinds()
-		k := kinds[int(kind)%len(kinds)]
-		req := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-			Kind: metav1.GroupVersionKind{Group: k.Group, Kind: k.Kind}, Operation: admissionv1.Create, Namespace: "a",
-			Object: runtime.RawExtension{Raw: object}, UserInfo: authenticationv1.UserInfo{Username: "dev"},
-		}}
-		if update {
-			req.Operation, req.OldObject.Raw = admissionv1.Update, old
-		}
-		var injected []byte
-		var admitted bool
-		if took := quickest(t, func() { injected, admitted = admit(t, l, req) }); took > bound {
-			t.Errorf("%s: took %v", k, took)
-		}
-		if !admitted {
-			return
-		}
-		again := req
-		again.Object.Raw = injected
-		if twice, still := admit(t, l, again); !still || !bytes.Equal(twice, injected) {
-			t.Errorf("%s: admitted once, then %v with %s in place of %s", k, still, twice, injected)
-		}
-		same := again
-		same.Operation, same.OldObject.Raw = admissionv1.Update, injected
-		if twice, still := admit(t, l, same); !still || !bytes.Equal(twice, injected) {
-			t.Errorf("%s: an update that changes nothing: %v with %s in place of %s", k, still, twice, injected)
-		}
-	})
 }
 
 // admit does what the API server does: injection, then the rules.

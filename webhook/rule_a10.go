@@ -10,11 +10,11 @@ import (
 // ruleA10: a claim does not clone, nor name a Secret, by the annotations that
 // Portworx read before there was CSI.
 var ruleA10 = rule[*claimReview]{id: "BH-A10", check: func(_ context.Context, _ *lookup, r *claimReview) ([]Denial, error) {
-	return r.eachNewKey(func(field, key string) *Denial {
+	return r.eachNewKey(func(key string) *Denial {
 		if !strings.HasPrefix(key, legacyPrefix) || tenancy.Classify(key) != tenancy.Forbidden {
 			return nil
 		}
-		return new(legacyKey.at(field))
+		return &legacyKey
 	}), nil
 }}
 

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -21,12 +20,12 @@ var ruleA4 = rule[*claimReview]{id: "BH-A4", check: func(ctx context.Context, l 
 	if err != nil {
 		return nil, err
 	}
-	return r.eachNewKey(func(field, key string) *Denial {
+	return r.eachNewKey(func(key string) *Denial {
 		switch class := tenancy.Classify(key); {
 		case class == tenancy.Forbidden && !strings.HasPrefix(key, legacyPrefix):
-			return new(forbiddenKey.at(field))
+			return &forbiddenKey
 		case class == tenancy.Tunable && !may(key):
-			return new(keptKey.at(field))
+			return &keptKey
 		}
 		return nil
 	}), nil
@@ -44,8 +43,8 @@ var (
 )
 
 // eachNewKey judges the annotations and labels that the driver has yet to read
-// and that this request brings.
-func (r *claimReview) eachNewKey(judge func(field, key string) *Denial) []Denial {
+// and that this request brings. The denials lack their field.
+func (r *claimReview) eachNewKey(judge func(key string) *Denial) []Denial {
 	if !r.ours || (r.old != nil && r.old.Spec.VolumeName != "") {
 		return nil // the driver reads them once, when it makes the volume
 	}
@@ -61,16 +60,16 @@ func (r *claimReview) eachNewKey(judge func(field, key string) *Denial) []Denial
 		{"metadata.annotations", r.object.Annotations, oldAnnotations},
 		{"metadata.labels", r.object.Labels, oldLabels},
 	} {
-		for _, key := range slices.Sorted(maps.Keys(place.current)) {
+		for key := range place.current {
 			if !changed(place.current, place.old, key) {
 				continue
 			}
-			if d := judge(place.field+"["+key+"]", key); d != nil {
-				denials = append(denials, *d)
+			if d := judge(key); d != nil {
+				denials = append(denials, d.at(place.field+"["+key+"]"))
 			}
 		}
 	}
-	return denials
+	return sorted(denials)
 }
 
 // tunableKeys says which tuning keys the claim may set.

@@ -1,10 +1,6 @@
 package webhook
 
-import (
-	"context"
-	"maps"
-	"slices"
-)
+import "context"
 
 // ruleA5: the annotations that point to the token are Bulkhead's. Where a claim
 // becomes ours injection has overwritten them already; here a later change is
@@ -13,7 +9,7 @@ import (
 var ruleA5 = rule[*claimReview]{id: "BH-A5", check: func(_ context.Context, l *lookup, r *claimReview) ([]Denial, error) {
 	var denials []Denial
 	want := allPairs(l.layout.ClaimAnnotations(r.namespace))
-	for _, key := range slices.Sorted(maps.Keys(want)) {
+	for key := range want {
 		have, present := r.object.Annotations[key]
 		if !present || have == want[key] {
 			continue
@@ -26,12 +22,12 @@ var ruleA5 = rule[*claimReview]{id: "BH-A5", check: func(_ context.Context, l *l
 		denials = append(denials, foreignToken.at("metadata.annotations["+key+"]"))
 	}
 	// The driver takes labels for parameters too, and nobody else has a use for these.
-	for _, key := range slices.Sorted(maps.Keys(want)) {
+	for key := range want {
 		if changed(r.object.Labels, oldOf(r.review, labelsOfClaim), key) || (r.enters && has(r.object.Labels, key)) {
 			denials = append(denials, labelledToken.at("metadata.labels["+key+"]"))
 		}
 	}
-	return denials, nil
+	return sorted(denials), nil
 }}
 
 var (

@@ -111,6 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	l.policy.announce(klog.FromContext(ctx))
+	collectEarly()
 	scheme, err := newScheme()
 	if err != nil {
 		return err

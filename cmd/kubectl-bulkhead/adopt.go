@@ -150,15 +150,15 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 	}
 	var storage *adopt.Storage
 	if asked != nil {
-		storage = &adopt.Storage{Client: asked.Client, Token: asked.Token, Cluster: cluster}
+		storage = &adopt.Storage{Client: asked.Client, Token: asked.Token}
 	}
 	cfg := adopt.Config{
-		Kubernetes: config, Installation: installed, Out: cmd.OutOrStdout(), DryRun: o.dryRun, Workers: o.workers,
+		Kubernetes: config, Installation: installed, Cluster: cluster, Out: cmd.OutOrStdout(), DryRun: o.dryRun, Workers: o.workers,
 		Confirm: func(question string) (bool, error) {
 			if o.yes {
 				return true, nil
 			}
-			return ask(cmd.InOrStdin(), cmd.OutOrStdout(), question)
+			return ask(ctx, cmd.InOrStdin(), cmd.OutOrStdout(), question)
 		},
 	}
 	if !o.dryRun {
@@ -185,15 +185,26 @@ func (o *adoptOptions) with(cmd *cobra.Command, run func(*adopt.Adopter, *adopt.
 }
 
 // ask asks a person. Where nobody answers the answer is no.
-func ask(in io.Reader, out io.Writer, question string) (bool, error) {
+func ask(ctx context.Context, in io.Reader, out io.Writer, question string) (bool, error) {
 	fmt.Fprintf(out, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
+	type reply struct {
+		text string
+		err  error
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
+	replies := make(chan reply, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		replies <- reply{text, err}
+	}()
+	select {
+	case <-ctx.Done(): // a read cannot be stopped
+		fmt.Fprintln(out)
+		return false, nil
+	case r := <-replies:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return false, fmt.Errorf("read the answer: %w", r.err)
+		}
+		answer := strings.ToLower(strings.TrimSpace(r.text))
+		return answer == "y" || answer == "yes", nil
 	}
-	return false, nil
 }

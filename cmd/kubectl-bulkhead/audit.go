@@ -21,7 +21,8 @@ func auditCommand(c *connection) *cobra.Command {
 		Long: "Finds what exists in this cluster and breaks a rule today: what was made before the install, or while the\n" +
 			"webhook was away. With the token of a storage admin it asks the storage cluster too: whose volumes are, and\n" +
 			"whom they are open to. It changes nothing.\n\n" +
-			"Exit codes: 0 nothing of that severity was found, 1 something was, 2 the audit did not work.",
+			"Exit codes: 0 nothing of that severity was found, 1 something was, 2 the audit did not work, or\n" +
+			"not everything that was asked for could be judged.",
 		Example: "  kubectl bulkhead audit\n" +
 			"  kubectl bulkhead audit --storage-token-file admin.token --fail-on high -o json",
 		Args: cobra.NoArgs,
@@ -50,15 +51,19 @@ func auditCommand(c *connection) *cobra.Command {
 			if err := output.Print(cmd.OutOrStdout(), format, report, report.Print); err != nil {
 				return err
 			}
-			if report.Reaches(failOn) {
+			switch {
+			case report.Reaches(failOn):
 				return errFindings
+			case report.Incomplete && failOn != audit.None:
+				return errIncomplete
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	admin.flags(f)
-	f.VarP(&format, "output", "o", "table, json or yaml")
+	formatFlag(cmd, &format)
 	f.Var(&failOn, "fail-on", "severity from which on a finding makes the exit code 1: low, medium, high, or none for never")
+	complete(cmd, "fail-on", audit.Severities())
 	return cmd
 }

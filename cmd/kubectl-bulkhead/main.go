@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/cmd/internal/command"
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 )
 
 // Exit codes, besides 0.
@@ -25,10 +27,26 @@ const (
 // errFindings ends a command whose findings have been printed.
 var errFindings = errors.New("there is something to mend")
 
+// errIncomplete ends a command that printed what it could, and could not look at
+// everything: nobody should take that for a good sign.
+var errIncomplete = errors.New("not everything could be looked at")
+
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, cancel) // gives the second signal its default effect
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, argsOf(os.Args)))
+}
+
+// completer is the name under which kubectl asks a plugin to complete what is typed
+// (k8s.io/kubectl pkg/cmd/plugin, SetupPluginCompletion): a link to this program.
+const completer = "kubectl_complete-bulkhead"
+
+// argsOf are the arguments of the command, by the name that the program was called.
+func argsOf(called []string) []string {
+	if filepath.Base(called[0]) == completer {
+		return append([]string{cobra.ShellCompRequestCmd}, called[1:]...)
+	}
+	return called[1:]
 }
 
 func run(ctx context.Context, args []string) int {
@@ -38,7 +56,7 @@ func run(ctx context.Context, args []string) int {
 	case errors.Is(err, errFindings):
 		return exitFindings
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", err)
+		fmt.Fprintln(os.Stderr, "kubectl bulkhead:", output.Plain(err.Error()))
 		return exitError
 	}
 	return 0

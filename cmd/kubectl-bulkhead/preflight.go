@@ -84,13 +84,14 @@ func preflightCommand(c *connection) *cobra.Command {
 	f.StringVar(&o.issuerURL, "issuer-url", "", "https URL of the issuer; the values' if empty")
 	f.StringVar(&o.issuerCA, "issuer-ca-file", "", "PEM bundle that verifies the issuer; the values' if empty")
 	o.admin.flags(f)
-	f.Lookup("storage-token-file").Usage = "with --write-tests: file with a token that may make volumes and snapshots"
+	f.Lookup("storage-token-file").Usage = "file with a storage admin's token: for --write-tests, and to look at the roles"
 	f.BoolVar(&o.writeTests, "write-tests", false, "make a volume of 1 GiB and a snapshot of it on the storage cluster, and delete both")
 	f.StringArrayVar(&o.nodes, "storage-node", nil, "with --probe-image: host name or address of a storage node (repeatable)")
 	f.StringVar(&o.image, "probe-image", "", "Bulkhead's image: a Pod of it tries the ports of the storage nodes")
 	f.StringVar(&o.namespace, "probe-namespace", "default", "namespace that the Pod runs in")
 	f.StringSliceVar(&o.skip, "skip", nil, "checks that are not made")
-	f.VarP(&format, "output", "o", "table, json or yaml")
+	complete(cmd, "skip", preflight.IDs())
+	formatFlag(cmd, &format)
 	return cmd
 }
 

@@ -61,6 +61,6 @@ func inspectCommand(c *connection) *cobra.Command {
 		},
 	}
 	at.flags(cmd.Flags())
-	cmd.Flags().VarP(&format, "output", "o", "table, json or yaml")
+	formatFlag(cmd, &format)
 	return cmd
 }

@@ -23,7 +23,13 @@ func Start(ctx context.Context, address string, handler http.Handler, tlsConfig 
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	// Not HTTP/2: a goroutine for each request, whose stack grows anew, makes an
+	// exchange cost half as much again, and with one connection for all requests a
+	// Service never spreads a client over the replicas behind it.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	server := &http.Server{
+		Protocols:         &protocols,
 		Handler:           handler,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: 5 * time.Second,

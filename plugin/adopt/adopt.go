@@ -29,6 +29,9 @@ type Config struct {
 	Kubernetes *rest.Config
 	// Installation is how Bulkhead is set up there.
 	Installation *installation.Installation
+	// Cluster is the name of the compute cluster, as subjects have it; empty if no
+	// token says it.
+	Cluster string
 	// Out is told what is going to be changed, and what was.
 	Out io.Writer
 	// Confirm asks whether to go on.
@@ -50,9 +53,9 @@ type Adopter struct {
 
 // New prepares an Adopter.
 func New(cfg Config) (*Adopter, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientscheme.AddToScheme(scheme), snapshotv1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("scheme: %w", err)
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
 	}
 	c, err := client.New(cfg.Kubernetes, client.Options{Scheme: scheme, FieldOwner: fieldOwner})
 	if err != nil {
@@ -61,6 +64,14 @@ func New(cfg Config) (*Adopter, error) {
 	a := &Adopter{cfg: cfg, client: c}
 	a.settling.group.SetLimit(maxSettling)
 	return a, nil
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientscheme.AddToScheme(scheme), snapshotv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("scheme: %w", err)
+	}
+	return scheme, nil
 }
 
 const fieldOwner = "kubectl-bulkhead"
@@ -84,6 +95,22 @@ func (s Selection) validate() error {
 
 func (s Selection) has(name, namespace string) bool {
 	return (s.All || slices.Contains(s.Names, name)) && (s.Namespace == "" || s.Namespace == namespace)
+}
+
+// notOurs is why an object that was named is not adopted; one of all is passed over.
+func (s Selection) notOurs(kind, name string) error {
+	if s.All {
+		return nil
+	}
+	return fmt.Errorf("%s %s is not of a driver that Bulkhead guards here", kind, name)
+}
+
+// withoutNamespace is validate for kinds that have none.
+func (s Selection) withoutNamespace(kind string) error {
+	if s.Namespace != "" {
+		return fmt.Errorf("a %s has no namespace: leave -n out", kind)
+	}
+	return s.validate()
 }
 
 // change is one object that is going to be changed.
@@ -198,12 +225,13 @@ func (a *Adopter) applyInOrder(ctx context.Context, changes []change) error {
 	return a.settled()
 }
 
-// attempt makes a change, and says in a few words what came of it.
+// attempt makes a change, and says in a few words what came of it. One that is
+// begun comes to its end, also if whoever ran it stops it: half of it may be done.
 func attempt(ctx context.Context, c change) (done string, err error) {
 	if ctx.Err() != nil {
 		return "not begun", fmt.Errorf("%s: not begun: %w", c.what, ctx.Err())
 	}
-	if done, err = c.apply(ctx); err != nil {
+	if done, err = c.apply(context.WithoutCancel(ctx)); err != nil {
 		return "FAILED", fmt.Errorf("%s: %w", c.what, err)
 	}
 	return done, nil

@@ -60,6 +60,29 @@ func TestChangedBackTouchesWhatWasChangedAlone(t *testing.T) {
 	}
 }
 
+// TestAnotherFileIsNoAuditFile gives by mistake one that has no end of a line, as
+// tokens have none.
+func TestAnotherFileIsNoAuditFile(t *testing.T) {
+	for name, is := range map[string]string{
+		"a token": "eyJhbGciOi.x.y", "one line": "issuer:\n", "two lines": "issuer:\n  url: x", "other JSON": "{\"kind\":\"x\"}\n", "an empty line": "\n",
+	} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte(is), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := OpenLog(path, "k14c1")
+		if err := log.write(Entry{Kind: ownershipKind, Name: "one"}, 1, 2); err == nil {
+			t.Errorf("%s: it was written to", name)
+		}
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != is {
+			t.Errorf("%s: it is %q now (%v)", name, got, err)
+		}
+	}
+}
+
 func TestTheAuditFileIsReadAsItWasWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	log := OpenLog(path, "k14c1")
@@ -84,7 +107,7 @@ func TestTheAuditFileIsReadAsItWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, append(text, `{"kind":"Vol`...), 0o600); err != nil {
+	if err := os.WriteFile(path, append(text, `{"time":"2026-11-24T12:00:00Z","kind":"Vol`...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := ReadLog(path)

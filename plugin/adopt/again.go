@@ -71,17 +71,45 @@ func (a *Adopter) createAgain(ctx context.Context, object, now client.Object, sa
 	return nil
 }
 
-// waitGone waits until the object of that uid is gone.
-func (a *Adopter) waitGone(ctx context.Context, object client.Object, uid types.UID) error {
+// insist does what must not be left half done, and goes on trying: the API server
+// may be away for a while. What it says of the object, and of whoever asks, is
+// final.
+func insist(ctx context.Context, do func(context.Context) error) error {
+	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
-		err := a.client.Get(ctx, client.ObjectKeyFromObject(object), object)
-		if apierrors.IsNotFound(err) {
-			return true, nil
+		last = do(ctx)
+		if apierrors.IsNotFound(last) || apierrors.IsConflict(last) || apierrors.IsInvalid(last) || apierrors.IsForbidden(last) {
+			return false, last
 		}
-		return err == nil && object.GetUID() != uid, err //nolint:wrapcheck // below
+		return last == nil, nil
+	})
+	if last != nil {
+		return last
+	}
+	return err //nolint:wrapcheck // it is that of the context
+}
+
+// letGo removes what keeps an object that was deleted, and waits until the one of
+// that uid is gone.
+func (a *Adopter) letGo(ctx context.Context, object client.Object, uid types.UID) error {
+	err := insist(ctx, func(ctx context.Context) error {
+		// A merge patch with the uid changes no other object of the name.
+		body := fmt.Sprintf(`{"metadata":{"uid":%q,"finalizers":null}}`, uid)
+		err := a.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(body)))
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return err //nolint:wrapcheck // below
+		}
+		switch err := a.client.Get(ctx, client.ObjectKeyFromObject(object), object); {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err == nil && object.GetUID() == uid:
+			return errors.New("it is still there")
+		default:
+			return err //nolint:wrapcheck // below
+		}
 	})
 	if err != nil {
-		return fmt.Errorf("wait until it is gone: %w", err)
+		return fmt.Errorf("let it go: %w; its journal stays: kubectl bulkhead adopt finish", err)
 	}
 	return nil
 }

@@ -33,14 +33,18 @@ func (a *Adopter) Contents(ctx context.Context, which Selection) error {
 	named := namesLeft(which)
 	for i := range contents.Items {
 		content := &contents.Items[i]
-		delete(named, content.Name)
-		ref := content.Spec.VolumeSnapshotRef
-		if !which.has(content.Name, ref.Namespace) || !a.cfg.Installation.Rules.Drivers.IsCSI(content.Spec.Driver) || content.DeletionTimestamp != nil {
+		if !which.has(content.Name, content.Spec.VolumeSnapshotRef.Namespace) {
 			continue
 		}
-		p.add(a.content(ctx, content))
+		delete(named, content.Name)
+		switch {
+		case !a.cfg.Installation.Rules.Drivers.IsCSI(content.Spec.Driver):
+			p.add(change{}, false, which.notOurs(contentKind, content.Name))
+		case content.DeletionTimestamp == nil:
+			p.add(a.content(ctx, content))
+		}
 	}
-	if err := notFound(contentKind, named); err != nil {
+	if err := notFound(contentKind, named, which.Namespace); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)
@@ -99,7 +103,7 @@ func (a *Adopter) Claims(ctx context.Context, which Selection) error {
 		adopted.Annotations = annotated(claim.Annotations, pairs, nil)
 		p.add(a.update(ctx, claimKind, claim, adopted))
 	}
-	if err := notFound(claimKind, named); err != nil {
+	if err := notFound(claimKind, named, which.Namespace); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)

@@ -20,7 +20,7 @@ const classKind = "StorageClass"
 // namespace. Their parameters are immutable, so a class is deleted and made again
 // under its name; volumes do not depend on it.
 func (a *Adopter) Classes(ctx context.Context, which Selection) error {
-	if err := which.validate(); err != nil {
+	if err := which.withoutNamespace(classKind); err != nil {
 		return err
 	}
 	var classes storagev1.StorageClassList
@@ -32,12 +32,15 @@ func (a *Adopter) Classes(ctx context.Context, which Selection) error {
 	for i := range classes.Items {
 		class := &classes.Items[i]
 		delete(named, class.Name)
-		if !which.has(class.Name, "") || !a.cfg.Installation.Rules.Drivers.Owns(class.Provisioner) {
-			continue
+		switch {
+		case !which.has(class.Name, ""):
+		case !a.cfg.Installation.Rules.Drivers.Owns(class.Provisioner):
+			p.add(change{}, false, which.notOurs(classKind, class.Name))
+		default:
+			p.add(a.class(ctx, class))
 		}
-		p.add(a.class(ctx, class))
 	}
-	if err := notFound(classKind, named); err != nil {
+	if err := notFound(classKind, named, ""); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)
@@ -105,14 +108,19 @@ func (a *Adopter) finishClass(ctx context.Context, j *journal) (what, done strin
 		return what, "was made again already", a.end(ctx, j)
 	default:
 		// Not if it was changed since it was shown.
-		err := a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion})
-		if client.IgnoreNotFound(err) != nil { // another run deletes it too
-			if apierrors.IsConflict(err) {
-				return what, "", fmt.Errorf("it was changed meanwhile, so it was left as it is: %w", a.abandon(ctx, j, err))
-			}
+		err := insist(ctx, func(ctx context.Context) error {
+			return a.client.Delete(ctx, &now, client.Preconditions{UID: &class.UID, ResourceVersion: &class.ResourceVersion})
+		})
+		switch {
+		case client.IgnoreNotFound(err) == nil: // another run deletes it too
+		case apierrors.IsConflict(err):
+			return what, "", fmt.Errorf("it was changed meanwhile, so it was left as it is: %w", a.abandon(ctx, j, err))
+		case apierrors.IsForbidden(err):
 			return what, "", fmt.Errorf("delete it: %w", a.abandon(ctx, j, err))
+		default: // nobody knows whether it is done
+			return what, "", fmt.Errorf("delete it: %w; its journal stays: kubectl bulkhead adopt finish", err)
 		}
-		if err := a.waitGone(ctx, &now, class.UID); err != nil {
+		if err := a.letGo(ctx, &now, class.UID); err != nil {
 			return what, "", err
 		}
 	}
@@ -140,9 +148,13 @@ func namesLeft(which Selection) map[string]bool {
 	return names
 }
 
-func notFound(kind string, names map[string]bool) error {
+func notFound(kind string, names map[string]bool, namespace string) error {
+	of := ""
+	if namespace != "" {
+		of = " of namespace " + namespace
+	}
 	for name := range names {
-		return fmt.Errorf("there is no %s %q", kind, name)
+		return fmt.Errorf("there is no %s %q%s", kind, name, of)
 	}
 	return nil
 }

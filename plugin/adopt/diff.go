@@ -3,9 +3,9 @@ package adopt
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
-	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/output"
 )
@@ -34,7 +34,7 @@ func diffOf(before, after any) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	return indent(output.Plain(text)), nil
+	return indent(text), nil
 }
 
 // shown is an object in YAML as its author would have written it.
@@ -56,9 +56,9 @@ func shown(object any) (string, error) {
 			delete(annotations, applied)
 		}
 	}
-	out, err := yaml.Marshal(fields)
-	if err != nil {
-		return "", fmt.Errorf("encode: %w", err)
+	var out strings.Builder
+	if err := output.Print(&out, output.YAML, fields, nil); err != nil {
+		return "", err
 	}
-	return string(out), nil
+	return out.String(), nil
 }

@@ -59,7 +59,8 @@ func (a *Adopter) begin(ctx context.Context, kind, name string, before, after an
 
 // end removes the journal.
 func (a *Adopter) end(ctx context.Context, j *journal) error {
-	if err := a.client.Delete(ctx, j.configMap); client.IgnoreNotFound(err) != nil {
+	err := insist(ctx, func(ctx context.Context) error { return a.client.Delete(ctx, j.configMap) })
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil

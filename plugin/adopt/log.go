@@ -2,12 +2,12 @@ package adopt
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -83,12 +83,14 @@ func (l *Log) write(e Entry, before, after any) error {
 	if l.file == nil {
 		// Only its owner may read it: it says who owns what.
 		const ownerOnly = 0o600
-		if l.file, err = os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, ownerOnly); err != nil {
+		file, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, ownerOnly)
+		if err != nil {
 			return fmt.Errorf("audit file, so nothing was changed: %w", err)
 		}
-		if err := cutTorn(l.file); err != nil {
-			return fmt.Errorf("audit file, so nothing was changed: %w", err)
+		if err := cutTorn(file); err != nil {
+			return errors.Join(fmt.Errorf("audit file %s, so nothing was changed: %w", l.path, err), file.Close())
 		}
+		l.file = file
 	}
 	if _, err := l.file.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("audit file, so nothing was changed: %w", err)
@@ -99,14 +101,27 @@ func (l *Log) write(e Entry, before, after any) error {
 	return nil
 }
 
+// everyLine is what each line of an audit file begins with.
+const everyLine = `{"time":"`
+
 // cutTorn cuts off a last line that a run was killed in: of a change that was not
-// begun.
+// begun. A file that is no audit file is left as it is.
 func cutTorn(file *os.File) error {
-	text, err := io.ReadAll(file)
-	if err != nil {
-		return fmt.Errorf("read it: %w", err)
+	whole, end := int64(0), false
+	for lines := bufio.NewReader(file); !end; {
+		line, err := lines.ReadString('\n')
+		if end = errors.Is(err, io.EOF); err != nil && !end {
+			return fmt.Errorf("read it: %w", err)
+		}
+		// What is torn may be shorter.
+		if !strings.HasPrefix(line, everyLine) && (!end || !strings.HasPrefix(everyLine, line)) {
+			return errors.New("it is a file of something else")
+		}
+		if !end {
+			whole += int64(len(line))
+		}
 	}
-	if err := file.Truncate(int64(bytes.LastIndexByte(text, '\n') + 1)); err != nil {
+	if err := file.Truncate(whole); err != nil {
 		return fmt.Errorf("cut off its last line: %w", err)
 	}
 	return nil

@@ -22,14 +22,11 @@ import (
 
 const ownershipKind = "Volume"
 
-// Storage is the storage cluster, asked as its admin, for the compute cluster of
-// that name.
+// Storage is the storage cluster, asked as its admin.
 type Storage struct {
 	Client *storage.Client
 	// Token is a storage admin's. It is secret.
 	Token string
-	// Cluster is the name of the compute cluster, as subjects have it.
-	Cluster string
 }
 
 func (s Storage) as(ctx context.Context) context.Context { return storage.WithToken(ctx, s.Token) }
@@ -61,7 +58,7 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 	if len(which.Names) == 0 && !which.All && len(which.FromSubjects) == 0 {
 		return errors.New("want ids of volumes, --from-subject, or --all")
 	}
-	if s.Cluster == "" {
+	if a.cfg.Cluster == "" {
 		return errors.New("there is no token yet that says the name of this cluster; see kubectl bulkhead status")
 	}
 	volumes, err := s.Client.Volumes(s.as(ctx))
@@ -72,6 +69,10 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 	if err != nil {
 		return err
 	}
+	if err := a.notFromTenants(ctx, which); err != nil {
+		return err
+	}
+	uses.namesBehindIDs(volumes)
 	var p, snapshots plan
 	named := namesLeft(which.Selection)
 	for i := range volumes {
@@ -87,27 +88,61 @@ func (a *Adopter) Ownerships(ctx context.Context, s Storage, which Ownership) er
 		}
 		into.add(a.ownership(ctx, s, which, v, uses.of(v), explicit))
 	}
-	if err := notFound("volume on the storage cluster with id", named); err != nil {
+	if err := notFound("volume on the storage cluster with id", named, ""); err != nil {
 		return err
 	}
 	p.later, p.problems = snapshots.changes, append(p.problems, snapshots.problems...)
 	return a.carryOut(ctx, p)
 }
 
-// usesByHandle are what refers to volumes, by the handle: an id or a name.
-type usesByHandle map[string]*use
-
-func (u usesByHandle) of(v *storage.Volume) (found []*use) {
-	for _, handle := range []string{v.ID, v.Name} {
-		if is := u[handle]; is != nil && !slices.Contains(found, is) {
-			found = append(found, is)
+// notFromTenants refuses to take from a tenant that is there all volumes that some
+// object refers to: that would make every such object right. One by one is for
+// whoever has looked.
+func (a *Adopter) notFromTenants(ctx context.Context, which Ownership) error {
+	if len(which.Names) > 0 || len(which.FromSubjects) == 0 {
+		return nil
+	}
+	var namespaces corev1.NamespaceList
+	if err := a.client.List(ctx, &namespaces); err != nil {
+		return fmt.Errorf("list namespaces: %w", err)
+	}
+	for i := range namespaces.Items {
+		ns := &namespaces.Items[i]
+		if subject := tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(a.cfg.Cluster); slices.Contains(which.FromSubjects, subject) {
+			return fmt.Errorf("%s is the tenant of namespace %s, which is there: name the ids of the volumes that shall be taken from it", subject, ns.Name)
 		}
+	}
+	return nil
+}
+
+// usesByHandle are what refers to volumes, by the handle: an id or a name.
+type usesByHandle struct {
+	is map[string]*use
+	// ids of all volumes: a handle that is one is no other volume's name, as in the
+	// driver.
+	ids map[string]bool
+}
+
+// namesBehindIDs notes the ids that there are.
+func (u *usesByHandle) namesBehindIDs(volumes []storage.Volume) {
+	u.ids = make(map[string]bool, len(volumes))
+	for i := range volumes {
+		u.ids[volumes[i].ID] = true
+	}
+}
+
+func (u *usesByHandle) of(v *storage.Volume) (found []*use) {
+	if is := u.is[v.ID]; is != nil {
+		found = append(found, is)
+	}
+	if is := u.is[v.Name]; is != nil && !u.ids[v.Name] {
+		found = append(found, is)
 	}
 	return found
 }
 
 // ofSnapshot reports whether snapshot contents stand for it.
-func (u usesByHandle) ofSnapshot(v *storage.Volume) bool {
+func (u *usesByHandle) ofSnapshot(v *storage.Volume) bool {
 	return slices.ContainsFunc(u.of(v), func(is *use) bool { return len(is.contents) > 0 })
 }
 
@@ -115,8 +150,8 @@ func (u usesByHandle) ofSnapshot(v *storage.Volume) bool {
 const severalNamespaces = "\x00"
 
 // uses finds what refers to volumes of the storage cluster.
-func (a *Adopter) uses(ctx context.Context) (usesByHandle, error) {
-	all := usesByHandle{}
+func (a *Adopter) uses(ctx context.Context) (*usesByHandle, error) {
+	all := map[string]*use{}
 	at := func(handle, namespace string) *use {
 		u := all[handle]
 		if u == nil {
@@ -156,12 +191,12 @@ func (a *Adopter) uses(ctx context.Context) (usesByHandle, error) {
 			u.contents = append(u.contents, content)
 		}
 	}
-	return all, nil
+	return &usesByHandle{is: all}, nil
 }
 
 // ownership plans the change of one volume.
 func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *storage.Volume, uses []*use, explicit bool) (c change, needed bool, err error) {
-	what := "volume " + v.ID + " (" + output.Plain(v.Name) + ")"
+	what := output.Line("volume " + v.ID + " (" + v.Name + ")")
 	skip := func(format string, args ...any) (change, bool, error) {
 		if !explicit {
 			return change{}, false, nil // another's, another cluster's, or right
@@ -185,7 +220,7 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	} else if err != nil {
 		return skip("there is no namespace %s", namespace)
 	}
-	subject := tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(s.Cluster)
+	subject := tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(a.cfg.Cluster)
 	final := &api.Ownership{Owner: subject}
 	if v.Owner() == subject && !explicit {
 		final.Acls = withoutEverybody(v.Ownership.GetAcls())
@@ -197,7 +232,11 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	case owner == "":
 		return change{}, false, nil
 	default:
-		return skip("it is owned by %q: say --from-subject %q if it shall be taken from there", owner, owner)
+		return skip("it is owned by %q: say --from-subject %s if it shall be taken from there", owner, output.Argument(owner))
+	}
+	if v.Namespace != "" && v.Namespace != namespace && v.Owner() != subject && !explicit {
+		return change{}, false, fmt.Errorf("%s: the storage cluster recorded it for claim %s, and what refers to it is of namespace %s: "+
+			"if it is that one's, name its id", what, output.Line(v.Namespace+"/"+v.Claim), namespace)
 	}
 	text, err := diffOf(ownershipText{v.Ownership}, ownershipText{final})
 	if err != nil {
@@ -214,7 +253,7 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	}
 	if v.Namespace != "" && v.Namespace != namespace {
 		notes = append(notes, fmt.Sprintf("NOTE: the storage cluster recorded it for claim %s, of another namespace: is it this one's?",
-			output.Plain(v.Namespace+"/"+v.Claim)))
+			output.Line(v.Namespace+"/"+v.Claim)))
 	}
 	return change{what: what + ", for namespace " + namespace, diff: text, notes: notes, apply: func(ctx context.Context) (string, error) {
 		return a.handOver(ctx, s, v, final, uses)

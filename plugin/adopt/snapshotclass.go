@@ -14,7 +14,7 @@ const snapshotClassKind = "VolumeSnapshotClass"
 // SnapshotClasses has VolumeSnapshotClasses of our drivers name the token of each
 // snapshot's namespace. Their parameters can be changed.
 func (a *Adopter) SnapshotClasses(ctx context.Context, which Selection) error {
-	if err := which.validate(); err != nil {
+	if err := which.withoutNamespace(snapshotClassKind); err != nil {
 		return err
 	}
 	var classes snapshotv1.VolumeSnapshotClassList
@@ -26,7 +26,11 @@ func (a *Adopter) SnapshotClasses(ctx context.Context, which Selection) error {
 	for i := range classes.Items {
 		class := &classes.Items[i]
 		delete(named, class.Name)
-		if !which.has(class.Name, "") || !a.cfg.Installation.Rules.Drivers.IsCSI(class.Driver) {
+		if !which.has(class.Name, "") {
+			continue
+		}
+		if !a.cfg.Installation.Rules.Drivers.IsCSI(class.Driver) {
+			p.add(change{}, false, which.notOurs(snapshotClassKind, class.Name))
 			continue
 		}
 		adopted := class.DeepCopy()
@@ -40,7 +44,7 @@ func (a *Adopter) SnapshotClasses(ctx context.Context, which Selection) error {
 		}
 		p.add(a.update(ctx, snapshotClassKind, class, adopted))
 	}
-	if err := notFound(snapshotClassKind, named); err != nil {
+	if err := notFound(snapshotClassKind, named, ""); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)

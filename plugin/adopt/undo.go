@@ -33,8 +33,8 @@ func (a *Adopter) Undo(ctx context.Context, s *Storage, entries []Entry) error {
 		if e.Kind == ownershipKind && s == nil {
 			return errors.New("want --storage-token-file: the file has changes of the storage cluster")
 		}
-		if s != nil && e.Cluster != "" && s.Cluster != "" && e.Cluster != s.Cluster {
-			return fmt.Errorf("the file is of cluster %s, and this is %s", e.Cluster, s.Cluster)
+		if is := a.cfg.Cluster; e.Cluster != "" && is != "" && e.Cluster != is {
+			return fmt.Errorf("the file is of cluster %q, and this is %s", e.Cluster, is)
 		}
 		before := pasts[e.object()]
 		c, err := a.undo(s, e, before)

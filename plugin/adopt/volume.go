@@ -12,10 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
@@ -38,14 +38,24 @@ func (a *Adopter) Volumes(ctx context.Context, which Selection) error {
 	named := namesLeft(which)
 	for i := range volumes.Items {
 		pv := &volumes.Items[i]
+		namespace := ""
+		if pv.Spec.ClaimRef != nil {
+			namespace = pv.Spec.ClaimRef.Namespace
+		}
+		if !which.has(pv.Name, namespace) {
+			continue
+		}
 		delete(named, pv.Name)
-		if ref := pv.Spec.ClaimRef; ref == nil && which.has(pv.Name, "") && !which.All && a.ours(pv) {
-			p.add(change{}, false, fmt.Errorf("%s %s: it names no claim, so nobody knows whose it is: set its spec.claimRef first", volumeKind, pv.Name))
-		} else if ref != nil && which.has(pv.Name, ref.Namespace) && a.ours(pv) {
+		switch {
+		case !a.ours(pv):
+			p.add(change{}, false, which.notOurs(volumeKind, pv.Name))
+		case pv.Spec.ClaimRef != nil:
 			p.add(a.volume(ctx, pv))
+		case !which.All:
+			p.add(change{}, false, fmt.Errorf("%s %s: it names no claim, so nobody knows whose it is: set its spec.claimRef first", volumeKind, pv.Name))
 		}
 	}
-	if err := notFound(volumeKind, named); err != nil {
+	if err := notFound(volumeKind, named, which.Namespace); err != nil {
 		return err
 	}
 	return a.carryOut(ctx, p)
@@ -81,7 +91,7 @@ func (a *Adopter) volume(ctx context.Context, pv *corev1.PersistentVolume) (c ch
 	a.strip(adopted)
 	if err := a.foreseen(ctx, adopted); err != nil {
 		return fail(fmt.Errorf("%w; if the storage cluster does not let the namespace have the volume: "+
-			"kubectl bulkhead adopt volume %s", err, a.handle(pv)))
+			"kubectl bulkhead adopt volume %s", err, output.Argument(a.handle(pv))))
 	}
 	adopted.Spec.ClaimRef, adopted.Finalizers = pv.Spec.ClaimRef.DeepCopy(), pv.Finalizers
 	text, err := diffOf(pv, adopted)
@@ -163,7 +173,7 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 	case now.UID == pv.UID:
 		if untouched, err := a.takeAway(ctx, &pv, &now); err != nil {
 			if untouched && now.Spec.PersistentVolumeReclaimPolicy != pv.Spec.PersistentVolumeReclaimPolicy {
-				// By a run that was killed.
+				// By this run, or by one that was killed.
 				if back := a.policyBack(ctx, &pv); back != nil {
 					return what, "", errors.Join(err, back)
 				}
@@ -194,32 +204,45 @@ func (a *Adopter) finishVolume(ctx context.Context, j *journal) (what, done stri
 // untouched is whether it is as it was.
 func (a *Adopter) takeAway(ctx context.Context, pv, now *corev1.PersistentVolume) (untouched bool, err error) {
 	if now.DeletionTimestamp == nil {
-		if err := a.retain(ctx, pv, now); err != nil {
+		switch err := a.retain(ctx, pv, now); {
+		case errors.Is(err, errTakenAway):
+			return false, nil
+		case err != nil:
 			return true, err
 		}
-		if err := a.client.Delete(ctx, now, client.Preconditions{UID: &pv.UID}); client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("delete it, with reclaim policy Retain: %w", err)
+		err := insist(ctx, func(ctx context.Context) error { return a.client.Delete(ctx, now, client.Preconditions{UID: &pv.UID}) })
+		switch {
+		case client.IgnoreNotFound(err) == nil, apierrors.IsConflict(err): // another run may have done it since
+		case apierrors.IsForbidden(err):
+			return true, fmt.Errorf("delete it: %w", err)
+		default:
+			return false, fmt.Errorf("delete it, with reclaim policy Retain: %w; its journal stays: kubectl bulkhead adopt finish", err)
 		}
+	} else if now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
+		return true, errors.New("somebody has deleted it, and its volume goes with it, so it was left as it is")
 	}
 	// What keeps it is the claim that it is bound to, and a node that it is
-	// attached to; neither loses anything, as it comes back. A merge patch with the
-	// uid changes no other object of the name.
-	body := fmt.Sprintf(`{"metadata":{"uid":%q,"finalizers":null}}`, pv.UID)
-	if err := a.client.Patch(ctx, now, client.RawPatch(types.MergePatchType, []byte(body))); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("let it go: %w", err)
-	}
-	return false, a.waitGone(ctx, now, pv.UID)
+	// attached to; neither loses anything, as it comes back.
+	return false, a.letGo(ctx, now, pv.UID)
 }
+
+// errTakenAway says that another run, which finishes the same journal, has deleted
+// the PV and perhaps made it again.
+var errTakenAway = errors.New("another run is at it")
 
 // retain sets the reclaim policy of a PV that is what was shown.
 func (a *Adopter) retain(ctx context.Context, pv, now *corev1.PersistentVolume) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		if err := a.client.Get(ctx, client.ObjectKeyFromObject(pv), now); err != nil {
+		err := a.client.Get(ctx, client.ObjectKeyFromObject(pv), now)
+		if apierrors.IsNotFound(err) || (err == nil && now.UID != pv.UID) {
+			return errTakenAway
+		}
+		if err != nil {
 			return err //nolint:wrapcheck // below
 		}
 		is, was := now.Spec.DeepCopy(), pv.Spec.DeepCopy()
 		is.PersistentVolumeReclaimPolicy, was.PersistentVolumeReclaimPolicy = "", ""
-		if now.UID != pv.UID || !equality.Semantic.DeepEqual(is, was) {
+		if !equality.Semantic.DeepEqual(is, was) {
 			return errors.New("it was changed meanwhile, so it was left as it is")
 		}
 		if now.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
@@ -258,9 +281,14 @@ func (a *Adopter) rebound(ctx context.Context, adopted *corev1.PersistentVolume)
 	}
 	key := types.NamespacedName{Namespace: adopted.Spec.ClaimRef.Namespace, Name: adopted.Spec.ClaimRef.Name}
 	var claim corev1.PersistentVolumeClaim
-	err = wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
-		err := a.client.Get(ctx, key, &claim)
-		return err == nil && (claim.UID != adopted.Spec.ClaimRef.UID || claim.Status.Phase == corev1.ClaimBound), err //nolint:wrapcheck // below
+	err = insist(ctx, func(ctx context.Context) error {
+		if err := a.client.Get(ctx, key, &claim); err != nil {
+			return err //nolint:wrapcheck // below
+		}
+		if claim.UID == adopted.Spec.ClaimRef.UID && claim.Status.Phase != corev1.ClaimBound {
+			return fmt.Errorf("it is %s", claim.Status.Phase)
+		}
+		return nil
 	})
 	if apierrors.IsNotFound(err) || (err == nil && claim.UID != adopted.Spec.ClaimRef.UID) {
 		// Its claim was deleted, before or meanwhile: what becomes of the volume is
@@ -280,7 +308,10 @@ func (a *Adopter) rebound(ctx context.Context, adopted *corev1.PersistentVolume)
 func (a *Adopter) policyBack(ctx context.Context, pv *corev1.PersistentVolume) error {
 	policy := pv.Spec.PersistentVolumeReclaimPolicy
 	patch := fmt.Appendf(nil, `{"spec":{"persistentVolumeReclaimPolicy":%q}}`, policy)
-	if err := a.client.Patch(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: pv.Name}}, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	err := insist(ctx, func(ctx context.Context) error {
+		return a.client.Patch(ctx, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: pv.Name}}, client.RawPatch(types.MergePatchType, patch))
+	})
+	if err != nil {
 		return fmt.Errorf("set its reclaim policy back to %s: %w; kubectl bulkhead adopt finish", policy, err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/bulkhead-dev/bulkhead/plugin/installation"
 	"github.com/bulkhead-dev/bulkhead/webhook"
@@ -48,6 +50,8 @@ type Report struct {
 	Checked map[string]int `json:"checked"`
 	// Unchecked is what could not be judged, and why.
 	Unchecked []string `json:"unchecked,omitempty"`
+	// Incomplete is whether some of that was asked for: there may be more to find.
+	Incomplete bool `json:"incomplete,omitempty"`
 	// Findings, the worst first.
 	Findings []Finding `json:"findings"`
 }
@@ -151,9 +155,8 @@ func (s *scan) lookUp(ctx context.Context) error {
 	if objects, err = webhook.Served(objects, options.Scheme, s.mapper); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	// Who may not is told at once.
-	if _, err := s.api.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
-		return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
+	if err := s.mayList(ctx, objects, options.Scheme); err != nil {
+		return err
 	}
 	if s.live, err = client.New(s.cfg.Kubernetes, client.Options{Scheme: options.Scheme, Mapper: s.mapper}); err != nil {
 		return fmt.Errorf("client: %w", err)
@@ -178,6 +181,25 @@ func (s *scan) lookUp(ctx context.Context) error {
 	return nil
 }
 
+// mayList tells at once who may not list what the rules look up: a cache would try
+// for as long as it may.
+func (s *scan) mayList(ctx context.Context, objects []client.Object, scheme *runtime.Scheme) error {
+	for _, object := range objects {
+		kind, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+		mapping, err := s.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("cache: %w", err)
+		}
+		if _, err := s.metadata.Resource(mapping.Resource).List(ctx, metav1.ListOptions{Limit: 1}); err != nil {
+			return fmt.Errorf("an audit takes the rights of a cluster admin: %w", err)
+		}
+	}
+	return nil
+}
+
 // clusterName is that of the compute cluster, as the issuer made it out in a
 // token; empty if there is none yet.
 func (s *scan) clusterName(ctx context.Context) (string, error) {
@@ -185,8 +207,12 @@ func (s *scan) clusterName(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if cluster == "" {
-		s.unchecked("whom volumes belong to: there is no token yet that says the name of this cluster; see kubectl bulkhead status")
+	const nameless = "whom volumes belong to: there is no token yet that says the name of this cluster; see kubectl bulkhead status"
+	switch {
+	case cluster == "" && s.cfg.Storage != nil:
+		s.failed(nameless)
+	case cluster == "":
+		s.unchecked(nameless)
 	}
 	return cluster, nil
 }
@@ -207,6 +233,14 @@ func (s *scan) unchecked(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.report.Unchecked = append(s.report.Unchecked, fmt.Sprintf(format, args...))
+}
+
+// failed is unchecked for what was asked for, and did not work.
+func (s *scan) failed(format string, args ...any) {
+	s.unchecked(format, args...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Incomplete = true
 }
 
 func (s *scan) unjudgedHandle(kind string) {

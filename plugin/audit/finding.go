@@ -40,6 +40,15 @@ func (s *Severity) String() string { return string(*s) }
 // Type is for pflag.
 func (*Severity) Type() string { return "severity" }
 
+// Severities are all of them, the worst last.
+func Severities() []string {
+	var all []string
+	for _, s := range order {
+		all = append(all, string(s))
+	}
+	return all
+}
+
 // AtLeast reports whether it is as bad as the other, or worse.
 func (s Severity) AtLeast(other Severity) bool {
 	return slices.Index(order, s) >= slices.Index(order, other)
@@ -65,7 +74,7 @@ func (o Object) String() string {
 
 // Finding is one thing that should be mended.
 type Finding struct {
-	// Rule is the id of the rule that it breaks: docs/rules.md and docs/audit.md.
+	// Rule is the id of the rule that it breaks: docs/rules.md.
 	Rule     string   `json:"rule"`
 	Severity Severity `json:"severity"`
 	Object   Object   `json:"object"`

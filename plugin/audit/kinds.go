@@ -58,7 +58,7 @@ func (s *scan) pages(ctx context.Context, mapping *meta.RESTMapping, each func(j
 			VersionedParams(&metav1.ListOptions{Limit: pageSize, Continue: next}, metav1.ParameterCodec).DoRaw(ctx)
 		switch {
 		case apierrors.IsForbidden(err):
-			s.unchecked("%s: %v", what, err)
+			s.failed("%s: %v", what, err)
 			return nil
 		case apierrors.IsResourceExpired(err):
 			return fmt.Errorf("list %s: it took longer than the API server keeps a list; try again when it is less busy: %w", what, err)
@@ -115,7 +115,7 @@ func (s *scan) judge(ctx context.Context, kind schema.GroupVersionKind, it *item
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("stopped: %w", ctx.Err())
 	case err != nil:
-		s.unchecked("%s: %v", object, err)
+		s.failed("%s: %v", object, err)
 	}
 	h, ours := it.held(kind.Kind, s.cfg.Installation.Rules.Drivers)
 	left := false

@@ -18,7 +18,7 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "Checked: %s\n", strings.Join(checked, ", "))
 	for _, what := range r.Unchecked {
-		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Doubtful, "Not checked:"), output.Plain(what))
+		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Doubtful, "Not checked:"), output.Line(what))
 	}
 	if len(r.Findings) == 0 {
 		fmt.Fprintln(w, output.Paint(w, output.Good, "Nothing found."))

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/bulkhead-dev/bulkhead/plugin/output"
 	"github.com/bulkhead-dev/bulkhead/sidecar"
 	"github.com/bulkhead-dev/bulkhead/storage"
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -147,13 +148,13 @@ func (s *scan) judgeVolume(v *storage.Volume, ours map[string]bool) []Finding {
 	cluster, isTenant := tenancy.ClusterOf(owner)
 	switch {
 	case owner == "":
-		add(checkOpen, High, "spec.ownership", "nobody owns this volume, so everybody may use and delete it", "kubectl bulkhead adopt volume "+v.ID)
+		add(checkOpen, High, "spec.ownership", "nobody owns this volume, so everybody may use and delete it", "kubectl bulkhead adopt volume "+output.Argument(v.ID))
 	case !isTenant:
 		add(checkOpen, Medium, "spec.ownership.owner", fmt.Sprintf("the owner %q is no tenant of a compute cluster", owner),
-			"kubectl bulkhead adopt volume --from-subject "+owner)
+			"kubectl bulkhead adopt volume --from-subject "+output.Argument(owner))
 	case cluster == s.cluster && !ours[owner]:
 		add(checkLeft, Medium, "spec.ownership.owner", fmt.Sprintf("the owner %q is no tenant of this cluster any more, and no token is kept for it", owner),
-			"kubectl bulkhead adopt volume --from-subject "+owner+", or delete it on the storage cluster")
+			"kubectl bulkhead adopt volume --from-subject "+output.Argument(owner)+", or delete it on the storage cluster")
 	case cluster != s.cluster:
 		return nil
 	}
@@ -162,7 +163,7 @@ func (s *scan) judgeVolume(v *storage.Volume, ours map[string]bool) []Finding {
 	}
 	acls := v.Ownership.GetAcls()
 	if acls.GetPublic() != nil || has(acls.GetGroups(), everybody) || has(acls.GetCollaborators(), everybody) {
-		add(checkOpen, High, "spec.ownership.acls", "the volume is open to everybody", "kubectl bulkhead adopt volume "+v.ID)
+		add(checkOpen, High, "spec.ownership.acls", "the volume is open to everybody", "kubectl bulkhead adopt volume "+output.Argument(v.ID))
 		return findings
 	}
 	var others []string
@@ -176,7 +177,7 @@ func (s *scan) judgeVolume(v *storage.Volume, ours map[string]bool) []Finding {
 	if len(others) > 0 {
 		slices.Sort(others)
 		add(checkReadOwn, Medium, "spec.ownership.acls", "the volume is shared with "+strings.Join(slices.Compact(others), ", "),
-			"kubectl bulkhead adopt volume "+v.ID+", unless the owner meant to")
+			"kubectl bulkhead adopt volume "+output.Argument(v.ID)+", unless the owner meant to")
 	}
 	return findings
 }

@@ -198,11 +198,11 @@ func (r *Report) Print(w io.Writer) error {
 		{"Verdict", strings.TrimSpace(string(r.Verdict) + " " + r.Why)},
 	} {
 		if line[1] != "" {
-			fmt.Fprintf(w, "%-10s %s\n", line[0]+":", output.Plain(line[1]))
+			fmt.Fprintf(w, "%-10s %s\n", line[0]+":", output.Line(line[1]))
 		}
 	}
 	for _, problem := range r.Problems {
-		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Bad, "Problem:"), output.Plain(problem))
+		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Bad, "Problem:"), output.Line(problem))
 	}
 	return nil
 }

@@ -96,6 +96,17 @@ func TestWhatIsWrongWithAToken(t *testing.T) {
 	}
 }
 
+// In placement tenant a Secret may hold what the tenant made up.
+func TestAClaimOfATokenIsNoLineOfOurs(t *testing.T) {
+	var out bytes.Buffer
+	if err := look(signed(t, map[string]any{"name": "shop\nVerdict:   Accepted"})).Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(out.String(), "\nVerdict:"); got != 1 {
+		t.Errorf("%d verdicts in:\n%s", got, out.String())
+	}
+}
+
 func TestPrint(t *testing.T) {
 	r := look(signed(t, map[string]any{"roles": []string{"system.user"}}))
 	for file, format := range map[string]output.Format{"token.txt": output.Table, "token.json": output.JSON} {

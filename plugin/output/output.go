@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"github.com/liggitt/tabwriter"
@@ -43,6 +45,9 @@ func (f *Format) String() string { return string(*f) }
 // Type is for pflag.
 func (*Format) Type() string { return "format" }
 
+// Formats are all of them.
+func Formats() []string { return []string{string(Table), string(JSON), string(YAML)} }
+
 // Print prints the value, whose fields have json tags, or its table.
 func Print(w io.Writer, f Format, value any, table func(io.Writer) error) error {
 	var text []byte
@@ -50,9 +55,12 @@ func Print(w io.Writer, f Format, value any, table func(io.Writer) error) error 
 	switch f {
 	case JSON:
 		text, err = json.MarshalIndent(value, "", "  ")
-		text = append(text, '\n')
+		text = append(escaped(text), '\n')
 	case YAML:
-		text, err = yaml.Marshal(value)
+		if text, err = json.Marshal(value); err == nil {
+			text, err = yaml.JSONToYAML(escaped(text)) // which reads no control characters
+			text = []byte(Plain(string(text)))         // and escapes nothing else
+		}
 	default:
 		return table(w)
 	}
@@ -79,10 +87,9 @@ func NewColumns(w io.Writer, heads ...string) *Columns {
 // Row adds a row. An empty cell is shown as a dash.
 func (c *Columns) Row(cells ...string) {
 	for i, cell := range cells {
-		if cell = strings.Join(strings.Fields(cell), " "); cell == "" {
-			cell = "-" // what was there may have been written by a tenant: one line, one row
+		if cells[i] = Line(cell); cells[i] == "" {
+			cells[i] = "-"
 		}
-		cells[i] = Plain(cell)
 	}
 	fmt.Fprintln(c.w, strings.Join(cells, "\t"))
 }
@@ -95,15 +102,49 @@ func (c *Columns) Flush() error {
 	return nil
 }
 
-// Plain is text without control characters: names and messages of a cluster must
-// not steer the terminal that they are shown on.
+// Plain is text without what steers the terminal that it is shown on: names and
+// messages of a cluster may have been written by a tenant.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if (r < ' ' && r != '\n' && r != '\t') || (r >= 0x7f && r < 0xa0) {
-			return '\uFFFD'
+		if steers(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
 		}
 		return r
 	}, text)
+}
+
+// Line is plain text on one line: what a tenant wrote must not look like a line of
+// ours.
+func Line(text string) string { return Plain(strings.Join(strings.Fields(text), " ")) }
+
+// steers reports whether a terminal takes the character for more than a sign: the
+// control characters, and those that have what follows read from right to left.
+func steers(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// escaped is JSON in which what steers a terminal is escaped. The encoder leaves
+// most of it as it is; in JSON it stands in strings alone.
+func escaped(text []byte) []byte {
+	var out []byte
+	for _, r := range string(text) {
+		if steers(r) && r != '\n' { // our own lines
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
+
+// Argument is text as a POSIX shell takes it for one word: people copy the commands
+// that we tell them, and an owner's name is whatever its token says.
+func Argument(text string) string {
+	plain := func(r rune) bool {
+		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("@%+=:,./_-", r))
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // Tone is what a coloured word says.

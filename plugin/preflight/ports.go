@@ -54,7 +54,8 @@ func storagePorts(ctx context.Context, cfg *Config) (found []Result, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("wait for the Pod that tries the ports: %w", err)
 	}
-	text, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+	const most = 1 << 20 // bytes; the image may be anybody's
+	text, err := pods.GetLogs(pod.Name, &corev1.PodLogOptions{LimitBytes: new(int64(most))}).DoRaw(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read what the Pod that tries the ports found: %w", err)
 	}

@@ -77,7 +77,7 @@ var statuses = []Status{OK, Skipped, Note, Warning, Failure}
 
 // Result is what one check found.
 type Result struct {
-	// Check is its id: docs/preflight.md explains each.
+	// Check is its id: docs/plugin.md explains each.
 	Check  string `json:"check"`
 	Status Status `json:"status"`
 	Found  string `json:"found"`
@@ -194,9 +194,9 @@ func (r *Report) Print(w io.Writer) error {
 	for _, is := range r.Results {
 		count[is.Status]++
 		word := fmt.Sprintf("%-8s", is.Status) // colours would count as width
-		fmt.Fprintf(w, "%s %-18s %s\n", output.Paint(w, tones[is.Status], word), is.Check, line(is.Found))
+		fmt.Fprintf(w, "%s %-18s %s\n", output.Paint(w, tones[is.Status], word), is.Check, output.Line(is.Found))
 		if is.Mend != "" {
-			fmt.Fprintf(w, "%-8s %-18s -> %s\n", "", "", line(is.Mend))
+			fmt.Fprintf(w, "%-8s %-18s -> %s\n", "", "", output.Line(is.Mend))
 		}
 	}
 	var counts []string
@@ -208,6 +208,3 @@ func (r *Report) Print(w io.Writer) error {
 	fmt.Fprintf(w, "\n%s\n", strings.Join(counts, ", "))
 	return nil
 }
-
-// line is text on one line: names may be anybody's.
-func line(text string) string { return output.Plain(strings.Join(strings.Fields(text), " ")) }

@@ -15,13 +15,13 @@ import (
 // Print prints a report for people, as of now.
 func (r *Report) Print(w io.Writer, now time.Time) error {
 	for _, line := range r.header(now) {
-		fmt.Fprintf(w, "%-12s %s\n", line[0]+":", output.Plain(line[1]))
+		fmt.Fprintf(w, "%-12s %s\n", line[0]+":", output.Line(line[1]))
 	}
 	for _, problem := range r.Problems {
-		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Bad, "Problem:"), output.Plain(problem))
+		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Bad, "Problem:"), output.Line(problem))
 	}
 	for _, what := range r.Unread {
-		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Doubtful, "Not read:"), output.Plain(what))
+		fmt.Fprintf(w, "%s %s\n", output.Paint(w, output.Doubtful, "Not read:"), output.Line(what))
 	}
 	fmt.Fprintln(w)
 	table := output.NewColumns(w, "NAMESPACE", "TENANT", "SUBJECT", "TOKEN", "EXPIRES IN", "REFRESHED", "VOLUMES", "PROBLEMS")

@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
 func main() {
@@ -34,6 +35,18 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"admission", admission},
+		{"apiserver", apiserver},
+		{"issuer", issuer},
+		{"sidecar", sidecar},
+		{"memory", memory},
+		{"start", start},
+	}
+}
+
+// peerSections are apart: what they measure against takes minutes to build.
+func peerSections() []section {
+	return []section{
+		{"apiserver", peers},
 	}
 }
 
@@ -56,13 +69,18 @@ func run(args []string) error {
 	output := flags.String("output", "docs/benchmarks.md", "document to write, relative to the root; nothing is written if empty")
 	rounds := flags.Int("rounds", defaultRounds, "how often each thing is measured, all of a section in each round")
 	only := flags.String("only", "", "sections to measure, with commas between: "+strings.Join(names, ",")+"; all of them if empty; else no document is written")
+	withPeers := flags.Bool("peers", false, "measure against other products instead, where there are any for a section")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("flags: %w", err)
 	}
 	if *rounds < 1 {
 		return fmt.Errorf("--rounds=%d: want at least one", *rounds)
 	}
-	chosen, err := choose(*only)
+	from, by := sections(), "make bench"
+	if *withPeers {
+		from, by = peerSections(), "make bench-peers"
+	}
+	chosen, err := choose(from, *only)
 	if err != nil {
 		return err
 	}
@@ -85,35 +103,34 @@ func run(args []string) error {
 	if *output == "" || *only != "" {
 		return nil
 	}
-	return write(filepath.Join(*root, *output), here, text)
+	return write(filepath.Join(*root, *output), by, here, text)
 }
 
 // choose are the sections of these names, all for none.
-func choose(only string) ([]section, error) {
+func choose(from []section, only string) ([]section, error) {
 	if only == "" {
-		return sections(), nil
+		return from, nil
 	}
 	var chosen []section
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(sections(), func(s section) bool { return s.name == name })
+		i := slices.IndexFunc(from, func(s section) bool { return s.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("--only=%s: there is no section %q", only, name)
 		}
-		chosen = append(chosen, sections()[i])
+		chosen = append(chosen, from[i])
 	}
 	return chosen, nil
 }
 
 // describe says where and when.
 func describe(ctx context.Context, root string, rounds int) (string, error) {
-	git := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty")
-	commit, err := git.Output()
-	if err != nil {
-		return "", fmt.Errorf("the commit: %w", err)
-	}
-	machine, err := machine()
+	commit, err := measured.Commit(ctx, root)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s, commit %s, %s, %d rounds.", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), machine, rounds), nil
+	machine, err := measured.Machine()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s, commit %s, %s, %d rounds.", time.Now().UTC().Format(time.DateOnly), commit, machine, rounds), nil
 }

@@ -86,10 +86,7 @@ func table(rows []row) string {
 	return text.String()
 }
 
-// place is where the table goes.
-var place = documents.Marks{Begin: "<!-- written by make bench -->", End: "<!-- end of what make bench writes -->"}
-
-// write puts the table at its place in the document.
-func write(path, here, table string) error {
-	return documents.Rewrite(path, place, func(string) (string, error) { return here + "\n\n" + table, nil })
+// write puts the table at its place in the document, which says what writes it.
+func write(path, by, here, table string) error {
+	return documents.Rewrite(path, documents.WrittenBy(by), func(string) (string, error) { return here + "\n\n" + table, nil })
 }

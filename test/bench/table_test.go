@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTable(t *testing.T) {
@@ -53,33 +55,46 @@ func TestResults(t *testing.T) {
 
 func TestWriteKeepsTheRest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "benchmarks.md")
-	if err := os.WriteFile(path, []byte("# Before\n"+place.Begin+"\nold\n"+place.End+"\nAfter\n"), 0o600); err != nil {
+	const document = "# Before\n<!-- written by make x -->\n%s<!-- end of what make x writes -->\nAfter\n"
+	if err := os.WriteFile(path, fmt.Appendf(nil, document, "old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(path, "here", "| new |\n"); err != nil {
+	if err := write(path, "make x", "here", "| new |\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
-	if want := "# Before\n" + place.Begin + "\nhere\n\n| new |\n" + place.End + "\nAfter\n"; err != nil || string(got) != want {
+	if want := fmt.Sprintf(document, "here\n\n| new |\n"); err != nil || string(got) != want {
 		t.Errorf("got %q (%v), want %q", got, err, want)
 	}
-	if err := os.WriteFile(path, []byte("# Before\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := write(path, "here", "| new |\n"); err == nil {
+	if err := write(path, "make y", "here", "| new |\n"); err == nil {
 		t.Error("a document without a place for the table is taken")
 	}
 }
 
 func TestSectionsAreChosenByName(t *testing.T) {
-	all, err := choose("")
+	all, err := choose(sections(), "")
 	if err != nil || len(all) != len(sections()) {
 		t.Errorf("all: %d of %d, %v", len(all), len(sections()), err)
 	}
-	if one, err := choose(all[0].name); err != nil || len(one) != 1 || one[0].name != all[0].name {
+	if one, err := choose(all, all[0].name); err != nil || len(one) != 1 || one[0].name != all[0].name {
 		t.Errorf("one: %v, %v", one, err)
 	}
-	if _, err := choose(all[0].name + ",nothing"); err == nil {
+	if _, err := choose(all, all[0].name+",nothing"); err == nil {
 		t.Error("a section that does not exist is taken")
+	}
+}
+
+func TestAPercentileIsAMeasuredOne(t *testing.T) {
+	var durations []time.Duration
+	for i := range 200 {
+		durations = append(durations, time.Duration(200-i))
+	}
+	for of, want := range map[int]time.Duration{50: 100, 99: 198, 100: 200} {
+		if got := percentile(durations, of); got != want {
+			t.Errorf("p%d is %d, want %d", of, got, want)
+		}
+	}
+	if got := percentile(durations[:1], 99); got != 200 {
+		t.Errorf("of one it is %d", got)
 	}
 }

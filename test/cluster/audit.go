@@ -3,11 +3,18 @@ package cluster
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
+
+// maxAuditLog bounds the audit log, in MiB. At the server's own bound, 100, it would
+// begin another one, and what was before would not be found.
+const maxAuditLog = 10_000
 
 // auditPolicy has the API server note what the product asks of it, but no
 // bodies: those of Secrets hold tokens. A watch is noted when it begins, or those
@@ -54,28 +61,64 @@ func (c Call) String() string {
 // ProductCalls are the kinds of calls that a ServiceAccount of the product has
 // made since the cluster's start.
 func (c *Compute) ProductCalls(account string) (map[Call]bool, error) {
+	calls := map[Call]bool{}
+	_, err := c.audited(account, 0, func(event auditEvent) { event.addTo(calls) })
+	return calls, err
+}
+
+// Answered is a call that the API server has answered.
+type Answered struct {
+	Verb, Resource, Namespace, Name string
+	// When it was answered, and with which HTTP status.
+	When   time.Time
+	Status int
+}
+
+// AnsweredCalls are the calls that a ServiceAccount of the product has made, from a
+// point in time on: zero for the cluster's start, else the next that the last call
+// returned.
+func (c *Compute) AnsweredCalls(account string, from int64) (calls []Answered, next int64, err error) {
+	next, err = c.audited(account, from, func(event auditEvent) {
+		call := Answered{Verb: event.Verb, When: event.StageTimestamp, Status: event.ResponseStatus.Code}
+		if ref := event.ObjectRef; ref != nil {
+			call.Resource, call.Namespace, call.Name = ref.Resource, ref.Namespace, ref.Name
+		}
+		calls = append(calls, call)
+	})
+	return calls, next, err
+}
+
+// audited reads the lines of the audit log about a ServiceAccount, from an offset
+// on, and returns the offset after the last one that is whole.
+func (c *Compute) audited(account string, from int64, see func(auditEvent)) (next int64, err error) {
 	file, err := os.Open(c.auditLog())
 	if err != nil {
-		return nil, fmt.Errorf("audit log of %s: %w", c.Name, err)
+		return from, fmt.Errorf("audit log of %s: %w", c.Name, err)
 	}
 	defer func() { _ = file.Close() }()
-	calls := map[Call]bool{}
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	if _, err := file.Seek(from, io.SeekStart); err != nil {
+		return from, fmt.Errorf("audit log of %s: %w", c.Name, err)
+	}
+	for lines := bufio.NewReader(file); ; {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			// What has no end yet is read the next time; of a server that was killed
+			// it stays so.
+			return from, nil
+		} else if err != nil {
+			return from, fmt.Errorf("audit log of %s: %w", c.Name, err)
+		}
+		from += int64(len(line))
 		var event auditEvent
-		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
-			// The last line of a server that was killed may have no end.
+		if err := json.Unmarshal(line, &event); err != nil {
+			// A server that was started again goes on in the line where the last
+			// one was killed.
 			continue
 		}
 		if event.User.Username == "system:serviceaccount:"+releaseNamespace+":"+account {
-			event.addTo(calls)
+			see(event)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("audit log of %s: %w", c.Name, err)
-	}
-	return calls, nil
 }
 
 func (c *Compute) auditLog() string { return c.dir.path("audit.log") }
@@ -98,7 +141,8 @@ type auditEvent struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
 	} `json:"responseStatus"`
-	Annotations map[string]string `json:"annotations"`
+	StageTimestamp time.Time         `json:"stageTimestamp"`
+	Annotations    map[string]string `json:"annotations"`
 }
 
 func (e auditEvent) addTo(calls map[Call]bool) {

@@ -43,6 +43,10 @@ type Binaries struct {
 	// are what a real node takes on top: empty but for BuildNode.
 	KubeScheduler, KubeProxy, Kubelet, Images string
 
+	// Kyverno, which Bulkhead is compared with, and its manifests, a file: empty but
+	// for BuildPeers.
+	Kyverno, KyvernoManifests string
+
 	// SnapshotCRDs is a folder with the YAML of the snapshot CRDs.
 	SnapshotCRDs string
 }
@@ -88,6 +92,15 @@ func nodeTools() []tool {
 	}
 }
 
+const kyvernoModule = "test/tools/kyverno"
+
+// peerTools are apart, as they take longer to build than a test to run.
+func peerTools() []tool {
+	return []tool{
+		{"kyverno", kyvernoModule, "github.com/kyverno/kyverno/cmd/kyverno", false, func(b *Binaries) *string { return &b.Kyverno }},
+	}
+}
+
 // product lists the binaries of this checkout's own module, built each time: Go's cache
 // makes that quick, and a test must never run yesterday's code.
 func product(b *Binaries) map[string]*string {
@@ -110,6 +123,11 @@ func Build(ctx context.Context, out io.Writer) (*Binaries, error) {
 // BuildNode is Build with what a real node takes on top.
 func BuildNode(ctx context.Context, out io.Writer) (*Binaries, error) {
 	return build(ctx, out, append(tools(), nodeTools()...))
+}
+
+// BuildPeers is Build with what Bulkhead is compared with.
+func BuildPeers(ctx context.Context, out io.Writer) (*Binaries, error) {
+	return build(ctx, out, append(tools(), peerTools()...))
 }
 
 func build(ctx context.Context, out io.Writer, tools []tool) (*Binaries, error) {
@@ -140,6 +158,11 @@ func build(ctx context.Context, out io.Writer, tools []tool) (*Binaries, error) 
 	}
 	if b.SnapshotCRDs, err = w.snapshotCRDs(ctx); err != nil {
 		return nil, err
+	}
+	if b.Kyverno != "" {
+		if b.KyvernoManifests, err = w.kyvernoManifests(ctx); err != nil {
+			return nil, err
+		}
 	}
 	folder := filepath.Join(cache, "bulkhead", hash([]byte(root)))
 	for _, name := range []string{"issuer", "sidecar", "webhook", "kubectl-bulkhead"} {
@@ -358,8 +381,7 @@ func (w *builder) snapshotCRDs(ctx context.Context) (string, error) {
 	if _, err := os.Stat(target); err == nil {
 		return target, nil
 	}
-	dir, err := runGo(ctx, filepath.Join(w.binaries.Root, module), "list", "-m", "-f", "{{.Dir}}",
-		"github.com/kubernetes-csi/external-snapshotter/client/v8")
+	dir, err := w.source(ctx, module, "github.com/kubernetes-csi/external-snapshotter/client/v8")
 	if err != nil {
 		return "", fmt.Errorf("find the snapshot CRDs: %w", err)
 	}
@@ -368,7 +390,7 @@ func (w *builder) snapshotCRDs(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("copy the snapshot CRDs: %w", err)
 	}
 	// Those of group snapshots too: the snapshot-controller waits for them.
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "config/crd/*snapshot.storage.k8s.io_*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "config/crd/*snapshot.storage.k8s.io_*.yaml"))
 	if err != nil || len(files) == 0 {
 		return "", fmt.Errorf("find the snapshot CRDs: none in the module (%w)", err)
 	}
@@ -385,6 +407,38 @@ func (w *builder) snapshotCRDs(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("copy the snapshot CRDs: %w", err)
 	}
 	return target, nil
+}
+
+// kyvernoManifests copies what installs Kyverno out of the module that it was built
+// from.
+func (w *builder) kyvernoManifests(ctx context.Context) (string, error) {
+	folder, err := w.folder(kyvernoModule)
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(folder, "kyverno.yaml")
+	if _, err := os.Stat(target); err == nil {
+		return target, nil
+	}
+	dir, err := w.source(ctx, kyvernoModule, "github.com/kyverno/kyverno")
+	if err != nil {
+		return "", fmt.Errorf("find Kyverno's manifests: %w", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "config/install-latest-testing.yaml"))
+	if err != nil {
+		return "", fmt.Errorf("copy Kyverno's manifests: %w", err)
+	}
+	unfinished := target + ".unfinished"
+	if err := errors.Join(os.WriteFile(unfinished, raw, 0o644), os.Rename(unfinished, target)); err != nil {
+		return "", fmt.Errorf("copy Kyverno's manifests: %w", err)
+	}
+	return target, nil
+}
+
+// source is the folder with the source of a module that one of ours requires.
+func (w *builder) source(ctx context.Context, by, module string) (string, error) {
+	dir, err := runGo(ctx, filepath.Join(w.binaries.Root, by), "list", "-m", "-f", "{{.Dir}}", module)
+	return strings.TrimSpace(string(dir)), err
 }
 
 // runGo runs the go command and returns its standard output. Its compilers die

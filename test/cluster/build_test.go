@@ -55,7 +55,7 @@ func TestTheLockKeepsASecondBuilderOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*pollInterval)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*maxPollInterval)
 	defer cancel()
 	if _, err := lock(ctx, file, &out); err == nil {
 		t.Fatal("two have the lock")

@@ -56,6 +56,7 @@ type Compute struct {
 	env       *Environment
 	dir       folder
 	server    string // URL of the API server
+	etcd      string // URL of etcd
 	authority *authority
 	config    *rest.Config
 

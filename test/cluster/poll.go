@@ -10,7 +10,11 @@ import (
 )
 
 const (
-	pollInterval = 100 * time.Millisecond
+	// Between two tries passes a part of what has been waited so far, within bounds:
+	// what is there at once is seen at once, and what takes long is not asked often.
+	pollPart        = 20
+	minPollInterval = 5 * time.Millisecond
+	maxPollInterval = 100 * time.Millisecond
 	// readyTimeout is for one component on a busy machine; most need a second.
 	readyTimeout = 90 * time.Second
 	// pollTimeout is for one try of a call that may hang.
@@ -25,8 +29,7 @@ func Poll(ctx context.Context, timeout time.Duration, try func(context.Context) 
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not within %v", timeout))
 		defer cancel()
 	}
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
+	began := time.Now()
 	var last error
 	for {
 		if ctx.Err() == nil {
@@ -42,7 +45,7 @@ func Poll(ctx context.Context, timeout time.Duration, try func(context.Context) 
 		select {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), last)
-		case <-ticker.C:
+		case <-time.After(min(max(time.Since(began)/pollPart, minPollInterval), maxPollInterval)):
 		}
 	}
 }

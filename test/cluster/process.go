@@ -137,7 +137,8 @@ func (s *supervisor) logFile(name string) string {
 type Program struct {
 	// Name is that of the Process, unique in the environment.
 	Name, Path string
-	Args       []string
+	// Env is added to the environment.
+	Args, Env []string
 	// Ready, which may be nil, is tried until it returns nil.
 	Ready func(context.Context) error
 	// Abrupt is whether it may be killed without grace when all ends.
@@ -162,7 +163,7 @@ func (s Substitute) command(path string, args []string) (string, []string) {
 // StartProgram starts a program and waits until it is ready. It ends with the
 // environment; if it ends before, Failed says so.
 func (e *Environment) StartProgram(ctx context.Context, p Program) (*Process, error) {
-	return e.supervisor.start(ctx, spec{name: p.Name, path: p.Path, args: p.Args, ready: p.Ready, abrupt: p.Abrupt})
+	return e.supervisor.start(ctx, spec{name: p.Name, path: p.Path, args: p.Args, env: p.Env, ready: p.Ready, abrupt: p.Abrupt})
 }
 
 // start runs a new process and waits until it is ready.

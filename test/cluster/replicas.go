@@ -90,7 +90,7 @@ func (e *Environment) StartIssuers(ctx context.Context, cfg IssuersConfig) (*Iss
 	if err != nil {
 		return nil, fmt.Errorf("write the issuer's policy: %w", err)
 	}
-	if policy, _, err = addClusters(policy, []byte(cfg.Clusters)); err != nil {
+	if policy, err = addClusters(policy, []byte(cfg.Clusters)); err != nil {
 		return nil, err
 	}
 	if s.PolicyFile, err = dir.write("policy.yaml", policy); err != nil {

@@ -10,6 +10,11 @@ import (
 // own.
 type Marks struct{ Begin, End string }
 
+// WrittenBy are the marks of what a command writes, such as "make bench".
+func WrittenBy(command string) Marks {
+	return Marks{Begin: "<!-- written by " + command + " -->", End: "<!-- end of what " + command + " writes -->"}
+}
+
 // Rewrite puts what change makes of the text between the marks in its place.
 func Rewrite(path string, marks Marks, change func(old string) (string, error)) error {
 	raw, err := os.ReadFile(path)

@@ -20,7 +20,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/node"
 )
 
-const again = 2 * time.Minute // for what Pods do by and by
+// again is for what Pods do by and by; a sidecar that the issuer did not know waits
+// for a minute before it asks again.
+const again = 3 * time.Minute
 
 // testDocuments is somebody who has the storage cluster and the node, installs by
 // what the documents say, and does what else is in them. Each block of a document

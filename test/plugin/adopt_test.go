@@ -20,13 +20,17 @@ func TestAdopt(t *testing.T) {
 	f := before(t, "k14c1", true)
 	f.install(t)
 
+	stop := f.mountAllTheWhile(t)
 	f.migrate(t, f.reader(t))
+	stop()
 	report, code := f.audit(t)
 	if code != 0 || len(report.Findings) > 0 {
 		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
 	}
 	f.wantStatus(t)
 	f.wantToken(t)
+	f.wantRights(t)
+	f.wantTerminal(t)
 	shared := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: sharedSecret.Namespace, Name: sharedSecret.Name}}
 	if err := f.admin.Delete(t.Context(), shared); err != nil {
 		t.Fatal(err)

@@ -1,14 +1,17 @@
 package plugin
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +36,7 @@ func TestKilled(t *testing.T) {
 		"adopt", "volume", "--from-subject", sharedSubject, "--storage-token-file", tokenFile(),
 		"--audit-file", log, "--yes", "--workers", "2", "--kubeconfig", f.admin.Compute.Kubeconfig,
 	}
+	f.interrupt(t, dir, args...)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -56,10 +60,7 @@ func TestKilled(t *testing.T) {
 	if report, code := f.audit(t); code != 0 || len(report.Findings) > 0 {
 		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))
 	}
-	var journals corev1.ConfigMapList
-	if err := f.admin.List(t.Context(), &journals, client.HasLabels{"bulkhead.dev/adopting"}); err != nil || len(journals.Items) > 0 {
-		t.Errorf("%d journals are left (%v)", len(journals.Items), err)
-	}
+	f.wantNoJournal(t)
 
 	f.outOfForce(t)
 	undo := []string{"adopt", "undo", log, "--storage-token-file", tokenFile(), "--yes"}
@@ -93,6 +94,50 @@ func TestKilled(t *testing.T) {
 		if err := f.admin.Mount(t.Context(), pv.Spec.CSI, pv.Spec.CSI.VolumeAttributes); err != nil {
 			t.Errorf("after the undo: mount: %v", err)
 		}
+	}
+}
+
+// interrupt stops a run as a person does, once the first volume has changed hands,
+// and fails unless it leaves nothing by half.
+func (f *former) interrupt(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binaries.KubectlBulkhead, append(slices.Clone(args), "--workers", "1")...)
+	cmd.Dir = dir
+	var problems, said bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const handedOver = ": owned by "
+	for lines := bufio.NewScanner(out); lines.Scan(); said.WriteString(lines.Text() + "\n") {
+		if !strings.Contains(lines.Text(), handedOver) || strings.Contains(said.String(), handedOver) {
+			continue // a second time would kill it
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 2 || !strings.Contains(problems.String(), "not begun") {
+		t.Errorf("interrupted, it ended with %v:\n%s\n%s", err, tail(said.String()), tail(problems.String()))
+	}
+	f.wantNoJournal(t)
+}
+
+// journals counts the volumes and classes that are made again by half.
+func (f *former) journals(ctx context.Context) (int, error) {
+	var journals corev1.ConfigMapList
+	err := f.admin.List(ctx, &journals, client.HasLabels{"bulkhead.dev/adopting"})
+	return len(journals.Items), err
+}
+
+func (f *former) wantNoJournal(t *testing.T) {
+	t.Helper()
+	if left, err := f.journals(t.Context()); err != nil || left > 0 {
+		t.Errorf("%d journals are left (%v)", left, err)
 	}
 }
 

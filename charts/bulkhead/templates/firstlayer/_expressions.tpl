@@ -24,9 +24,12 @@ Fail, and so hit other drivers.)
 {{/* The token Secret's name for a namespace: (dict "context" $ "namespace" "request.namespace"), an expression. */}}
 {{- define "bulkhead.cel.tokenSecretName" -}}
 {{- $placeholder := (include "bulkhead.firstLayer" .context | fromYaml).placeholder -}}
+{{- $parts := list -}}
 {{- range $i, $part := splitList $placeholder (include "bulkhead.secretTemplate" .context) -}}
-{{ if $i }} + {{ $.namespace }} + {{ end }}{{ $part | toJson }}
+{{- if $i }}{{ $parts = append $parts $.namespace }}{{ end -}}
+{{- if $part }}{{ $parts = append $parts ($part | toJson) }}{{ end -}}
 {{- end -}}
+{{ join " + " $parts }}
 {{- end }}
 
 {{/* And its namespace. */}}
@@ -38,6 +41,63 @@ Fail, and so hit other drivers.)
 {{- define "bulkhead.cel.tokenAnnotations" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 [[{{ $keys.authSecretName | toJson }}, {{ include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "request.namespace") }}], [{{ $keys.authSecretNamespace | toJson }}, {{ include "bulkhead.cel.tokenSecretNamespace" (dict "context" . "namespace" "request.namespace") }}]]
+{{- end }}
+
+{{/* The same as a map. */}}
+{{- define "bulkhead.cel.tokenMap" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+{ {{ $keys.authSecretName | toJson }}: {{ include "bulkhead.cel.tokenSecretName" (dict "context" . "namespace" "request.namespace") }}, {{ $keys.authSecretNamespace | toJson }}: {{ include "bulkhead.cel.tokenSecretNamespace" (dict "context" . "namespace" "request.namespace") }} }
+{{- end }}
+
+{{/*
+What follows is asked of every claim, most of which are plain, and they wait for
+it: so it is spelled out, key by key. To go through a list of keys takes several
+times as long.
+*/}}
+
+{{/* Whether the annotations point a claim to its token. */}}
+{{- define "bulkhead.cel.pointed" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+{{- $here := dict "context" . "namespace" "request.namespace" -}}
+has(object.metadata.annotations)
+&& object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue("") == {{ include "bulkhead.cel.tokenSecretName" $here }}
+&& object.metadata.annotations[?{{ $keys.authSecretNamespace | toJson }}].orValue("") == {{ include "bulkhead.cel.tokenSecretNamespace" $here }}
+{{- end }}
+
+{{/* Whether an annotation points it elsewhere, or a label anywhere. */}}
+{{- define "bulkhead.cel.pointedElsewhere" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+{{- $here := dict "context" . "namespace" "request.namespace" -}}
+{{- $name := include "bulkhead.cel.tokenSecretName" $here -}}
+{{- $namespace := include "bulkhead.cel.tokenSecretNamespace" $here -}}
+(has(object.metadata.annotations)
+&& (object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue({{ $name }}) != {{ $name }}
+|| object.metadata.annotations[?{{ $keys.authSecretNamespace | toJson }}].orValue({{ $namespace }}) != {{ $namespace }}))
+|| (has(object.metadata.labels)
+&& ({{ $keys.authSecretName | toJson }} in object.metadata.labels || {{ $keys.authSecretNamespace | toJson }} in object.metadata.labels))
+{{- end }}
+
+{{/* Whether a rule may have something against a key among the annotations or labels. */}}
+{{- define "bulkhead.cel.suspiciousKey" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+{{- $whole := concat $keys.forbidden (ternary list $keys.tunable (eq .Values.webhook.rules.tunable "allow")) -}}
+{{- range $i, $field := list "annotations" "labels" -}}
+{{ if $i }}
+|| {{ end }}(has(object.metadata.{{ $field }}) && object.metadata.{{ $field }}.exists(k, k in {{ $whole | toJson }}
+{{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}
+|| k.startsWith({{ . | toJson }})
+{{- end }}))
+{{- end }}
+{{- end }}
+
+{{/* The kind of a data source, "<kind>.<group>": its field. The core group may be null. */}}
+{{- define "bulkhead.cel.sourceKind" -}}
+object.spec.{{ . }}.kind + "." + (object.spec.{{ . }}.?apiGroup.orValue(null) == null ? "" : object.spec.{{ . }}.apiGroup)
+{{- end }}
+
+{{/* The kinds that a claim may take its data from. */}}
+{{- define "bulkhead.cel.sourceKinds" -}}
+{{ concat (include "bulkhead.firstLayer" . | fromYaml).sourceKinds .Values.webhook.rules.dataSourceKinds | toJson }}
 {{- end }}
 
 {{/* The class of a claim as it was. */}}
@@ -53,7 +113,8 @@ Fail, and so hit other drivers.)
 
 {{/*
 What each policy judges. A rule is a list of reasons to refuse, empty if there is
-none; the name of its template is its id.
+none; the name of its template is its id. Where "suspicious" names a template, there
+is none unless that holds: then no rule is asked.
 */}}
 {{- define "bulkhead.firstLayer.policies" -}}
 # Claims of the classes that are known to be ours: the webhook adds a match
@@ -64,11 +125,13 @@ none; the name of its template is its id.
   operations: [CREATE, UPDATE]
   match: hasClass
   variables: claims
+  suspicious: claims
 # Claims of any class: Stork acts on these annotations alone.
 - name: references
   rules: [BH-A5]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
+  suspicious: references
 - name: pods
   rules: [BH-C5]
   resources: [pods]
@@ -107,16 +170,26 @@ none; the name of its template is its id.
     {{ if $i }}+ {{ end }}object.metadata.?{{ $field }}.orValue({}).filter(k, variables.enters
     || object.metadata.?{{ $field }}[?k] != oldObject.metadata.?{{ $field }}[?k]).map(k, ["metadata.{{ $field }}[" + k + "]", string(k)])
     {{- end }}
-# Where the claim takes its data from, each with the field that says so. The core
-# group may be null.
+# Where the claim takes its data from, each with the field that says so.
 - name: sources
   expression: >-
     !variables.enters ? [] :
     {{- range $i, $field := list "dataSource" "dataSourceRef" }}
     {{ if $i }}+ {{ end }}(has(object.spec.{{ $field }})
-    ? [["spec.{{ $field }}.kind", object.spec.{{ $field }}.kind + "."
-    + (object.spec.{{ $field }}.?apiGroup.orValue(null) == null ? "" : object.spec.{{ $field }}.apiGroup)]] : [])
+    ? [["spec.{{ $field }}.kind", {{ include "bulkhead.cel.sourceKind" $field }}]] : [])
     {{- end }}
+{{- end }}
+
+{{- define "bulkhead.firstLayer.suspicious.claims" -}}
+{{- range $field := list "dataSource" "dataSourceRef" -}}
+(has(object.spec.{{ $field }}) && !({{ include "bulkhead.cel.sourceKind" $field }} in {{ include "bulkhead.cel.sourceKinds" $ }}))
+|| {{ end -}}
+(has(object.spec.dataSourceRef) && !(object.spec.dataSourceRef.?namespace.orValue("") in ["", request.namespace]))
+|| {{ include "bulkhead.cel.suspiciousKey" . }}
+{{- end }}
+
+{{- define "bulkhead.firstLayer.suspicious.references" -}}
+{{ include "bulkhead.cel.pointedElsewhere" . }}
 {{- end }}
 
 {{/* Another namespace is another tenant's, unless this one is of a labelled tenant: then the webhook knows. */}}
@@ -128,7 +201,7 @@ variables.enters
 {{- end }}
 
 {{- define "bulkhead.firstLayer.BH-A2" -}}
-variables.sources.filter(s, !(s[1] in {{ concat (include "bulkhead.firstLayer" . | fromYaml).sourceKinds .Values.webhook.rules.dataSourceKinds | toJson }}))
+variables.sources.filter(s, !(s[1] in {{ include "bulkhead.cel.sourceKinds" . }}))
 .map(s, {{ include "bulkhead.cel.denial" (dict "context" . "denial" "unguardedKind" "field" "s[0]" "about" `"\"" + s[1] + "\""`) }})
 {{- end }}
 

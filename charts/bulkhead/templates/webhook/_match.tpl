@@ -13,7 +13,8 @@ drivers.)
 
 {{/*
 All kinds that are sent, in one table for both configurations. "match" names the
-template of the conditions; "mutate" is whether anything is injected;
+template of the conditions, "mutateMatch" another one for injection; "mutate" is
+whether anything is injected;
 "namespaced" leaves our own namespaces out, so that a cluster can start from
 nothing; "dispensable" objects are admitted as they are while no webhook
 answers. The versions of custom resources are all, since their webhook rules would
@@ -22,7 +23,7 @@ not be converted to a version that is not served.
 {{- define "bulkhead.webhook.kinds" -}}
 - {name: storageclasses, mutate: true, group: storage.k8s.io, versions: [v1], resources: [storageclasses], scope: Cluster}
 - {name: volumeattributesclasses, creationOnly: true, group: storage.k8s.io, versions: [v1, v1beta1, v1alpha1], resources: [volumeattributesclasses], scope: Cluster}
-- {name: persistentvolumeclaims, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
+- {name: persistentvolumeclaims, mutate: true, mutateMatch: claiminjection, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
 - {name: claimreferences, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
 - {name: persistentvolumes, mutate: true, group: "", versions: [v1], resources: [persistentvolumes, persistentvolumes/status], scope: Cluster}
 - {name: provisionedvolumes, mutate: true, dispensable: true, creationOnly: true, group: "", versions: [v1], resources: [persistentvolumes], scope: Cluster}
@@ -76,7 +77,9 @@ not be converted to a version that is not served.
           - {{ $.context.Values.tokens.namespace }}
   {{- end }}
   matchConditions:
-    {{- include (printf "bulkhead.match.%s" (default .name .match)) $.context | trim | nindent 4 }}
+    {{- $match := default .name .match }}
+    {{- if eq $.step "mutate" }}{{ $match = default $match .mutateMatch }}{{ end }}
+    {{- include (printf "bulkhead.match.%s" $match) $.context | trim | nindent 4 }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -267,23 +270,31 @@ or by hand, it never leaves the API server.
 {{- define "bulkhead.match.persistentvolumeclaims" -}}
 {{- $data := include "bulkhead.firstLayer" . | fromYaml -}}
 {{ include "bulkhead.match.claimChanged" . }}
-- name: without-references
-  expression: >-
-    !({{ include "bulkhead.match.claimHasReference" . }})
 - name: unfinished
   expression: >-
     !has(object.spec)
-    || object.spec.?volumeAttributesClassName.orValue("") != ""
-    || ({{ $data.className }} != ""
-    && (has(object.spec.dataSource)
+    || ((object.spec.?volumeAttributesClassName.orValue("") != ""
+    || has(object.spec.dataSource)
     || has(object.spec.dataSourceRef)
-    || {{ include "bulkhead.cel.tokenAnnotations" . }}.exists(e, object.metadata.?annotations[?e[0]].orValue("") != e[1])
-    || {{ $data.keys.forbidden | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue() || object.metadata.?labels[?k].hasValue())
-    {{- if ne .Values.webhook.rules.tunable "allow" }}
-    || {{ $data.keys.tunable | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue() || object.metadata.?labels[?k].hasValue())
-    {{- end }}
-    || [object.metadata.?annotations.orValue({}), object.metadata.?labels.orValue({})].exists(m,
-      m.exists(k, {{ concat $data.keys.forbiddenPrefixes $data.keys.legacyPrefixes | toJson }}.exists(p, k.startsWith(p))))))
+    || !({{ include "bulkhead.cel.pointed" . | nindent 4 }})
+    || {{ include "bulkhead.cel.suspiciousKey" . | nindent 4 }})
+    && ({{ $data.className }} != "" || object.spec.?volumeAttributesClassName.orValue("") != "")
+    && !({{ include "bulkhead.match.claimHasReference" . }}))
+{{- end }}
+
+{{/*
+Nothing but the annotations is injected. What the first layer would refuse is sent
+all the same, so that the user learns the webhook's reasons with its.
+*/}}
+{{- define "bulkhead.match.claiminjection" -}}
+{{ include "bulkhead.match.claimChanged" . }}
+- name: unfinished
+  expression: >-
+    !has(object.spec)
+    || ((!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
+    || {{ include "bulkhead.firstLayer.suspicious.claims" . | nindent 4 }})
+    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
+    && !({{ include "bulkhead.match.claimHasReference" . }}))
 {{- end }}
 
 {{/*
@@ -304,9 +315,10 @@ has(object.spec)
     || has(object.spec.selector)
     || (has(object.spec.storageClassName)
     && object.metadata.?annotations[?{{ $keys.betaStorageClass | toJson }}].orValue(object.spec.storageClassName) != object.spec.storageClassName)
-    || {{ include "bulkhead.cel.tokenAnnotations" . }}.exists(e,
-      object.metadata.?annotations[?e[0]].orValue(e[1]) != e[1] || object.metadata.?labels[?e[0]].hasValue())
-    || {{ $keys.storkSource | toJson }}.exists(k, object.metadata.?annotations[?k].hasValue()))
+    {{- range $keys.storkSource }}
+    || (has(object.metadata.annotations) && {{ . | toJson }} in object.metadata.annotations)
+    {{- end }}
+    || {{ include "bulkhead.cel.pointedElsewhere" . | nindent 4 }})
 {{- end }}
 
 {{/* Pods with an inline volume of ours. The volumes of a Pod are immutable. */}}

@@ -1,15 +1,27 @@
-package main
+// Package measured says of which commit and on which machine something was measured.
+package measured
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 )
 
-// machine is the processor, how much of it there is, and what runs on it.
-func machine() (string, error) {
+// Commit is the commit of a checkout, "-dirty" if it was edited since.
+func Commit(ctx context.Context, root string) (string, error) {
+	commit, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "", fmt.Errorf("the commit: %w", err)
+	}
+	return strings.TrimSpace(string(commit)), nil
+}
+
+// Machine is the processor, how much of it there is, and what runs on it.
+func Machine() (string, error) {
 	file, err := os.Open("/proc/cpuinfo")
 	if err != nil {
 		return "", fmt.Errorf("the machine: %w", err)
