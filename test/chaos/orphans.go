@@ -16,10 +16,10 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
-// dust is how long it may take to settle after the last fault: the CSI sidecars try
-// what failed again after five minutes at most.
+// dust is how long it may take to settle after the last fault: a few times what the
+// CSI sidecars wait at most before they try again what failed.
 const (
-	dust         = 6 * time.Minute
+	dust         = 3 * time.Minute
 	dustInterval = 2 * time.Second
 )
 
@@ -79,7 +79,7 @@ func (o *orphans) unheld(held holdings, volumes []actors.Volume) []string {
 		if _, ok := held.owners[v.ID]; !ok {
 			orphans = append(orphans, fmt.Sprintf("nothing refers to volume %s (%s) of %s, claim %s/%s", v.ID, v.Name, v.Owner, v.Namespace, v.Claim))
 		} else {
-			o.none.held(1)
+			o.none.held()
 		}
 	}
 	return orphans
@@ -108,7 +108,7 @@ func (o *orphans) judge(ctx context.Context) {
 		case v.Owner != owner:
 			o.owners.owned.broken("volume %s belongs to %s, and what refers to it is of %s", v.Name, v.Owner, owner)
 		default:
-			o.lost.held(1)
+			o.lost.held()
 		}
 	}
 	for handle, team := range o.tenants.vaults {
@@ -119,7 +119,7 @@ func (o *orphans) judge(ctx context.Context) {
 	for _, what := range held.loot {
 		o.stolen.broken("an attack left %s", what)
 	}
-	o.stolen.held(1)
+	o.stolen.held()
 }
 
 func (o *orphans) holdings(ctx context.Context) (holdings, error) {

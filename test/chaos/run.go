@@ -139,7 +139,7 @@ func (r *run) befall(ctx context.Context, f fault) {
 		if err := end(ctx); err != nil && ctx.Err() == nil {
 			r.restarts.broken("after %s: %v", f, err)
 		} else {
-			r.restarts.held(1)
+			r.restarts.held()
 		}
 	}
 	r.recoveries.after(ctx, f, since)
@@ -150,7 +150,7 @@ func (r *run) watchComponents(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			r.stays.held(1)
+			r.stays.held()
 			return
 		case err := <-r.site.env.Failed():
 			r.stays.broken("%v", err)

@@ -95,7 +95,7 @@ func (s *secrets) judge(ctx context.Context, admin *actors.ClusterAdmin, secret,
 		s.fresh.broken("Secret %s of %s: its token ended %.1f s ago, at %s", secret, cluster, now.Sub(expired).Seconds(), expired.Format(time.TimeOnly))
 		return
 	}
-	s.fresh.held(1)
+	s.fresh.held()
 }
 
 // unused is whether a Secret is a retired one that nothing refers to, and is to go:

@@ -19,6 +19,10 @@ import (
 const (
 	// tokenLife is short, so that every token is replaced many times in a run.
 	tokenLife = time.Minute
+	// retryMax is how long the CSI sidecars wait at most before they try again what
+	// failed. By themselves they take five minutes, after which it would not be seen
+	// whether all works again.
+	retryMax = 20 * time.Second
 	// auditDisk is what the audit log of a replica of the issuer has room on, in
 	// bytes: several times what the longest run writes.
 	auditDisk = 64 << 20
@@ -50,7 +54,7 @@ func newSite(ctx context.Context, dir string, out io.Writer) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, Out: out})
+	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, RetryMax: retryMax, Out: out})
 	if err != nil {
 		return nil, err
 	}
