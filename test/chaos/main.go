@@ -102,11 +102,14 @@ func chaos(ctx context.Context, args []string) error {
 	if err := r.play(ctx); err != nil {
 		return err
 	}
-	if failed := r.report(os.Stdout); failed > 0 {
+	failed := r.report(os.Stdout)
+	if o.document != "" {
+		if err := r.write(); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
 		return errBroken
 	}
-	if o.document == "" {
-		return nil
-	}
-	return r.write()
+	return nil
 }
