@@ -78,8 +78,9 @@ type reading struct {
 }
 
 func (m *reading) measure(ctx context.Context, s *session, what string, most float64, webhook *cluster.Process, burst func(context.Context) error) ([]row, error) {
-	for round := range s.rounds {
-		fmt.Fprintf(s.progress, "memory: round %d of %d\n", round+1, s.rounds)
+	rounds := min(fewRounds, s.rounds)
+	for round := range rounds {
+		fmt.Fprintf(s.progress, "memory: round %d of %d\n", round+1, rounds)
 		webhook.Stop()
 		began := time.Now()
 		if err := webhook.Start(ctx); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -44,12 +45,13 @@ func sidecar(ctx context.Context, s *session) ([]row, error) {
 			namespaces, rounds int
 			limits             limits
 			how                string
+			floor              bool
 			memory             float64
 		}{
-			{small, min(oneRound, s.rounds), byChart, ", the chart's limits", 0},
-			{small, s.rounds, none, "", 0},
-			{middle, min(fewRounds, s.rounds), none, "", memory},
-			{large, oneRound, none, "", 0},
+			{small, oneRound, byChart, ", the chart's limits", false, 0},
+			{small, s.rounds, none, "", true, 0},
+			{middle, min(fewRounds, s.rounds), none, "", true, memory},
+			{large, oneRound, none, "", false, 0},
 		} {
 			if err := f.grow(ctx, step.namespaces); err != nil {
 				return nil, err
@@ -61,6 +63,14 @@ func sidecar(ctx context.Context, s *session) ([]row, error) {
 			for round := range step.rounds {
 				fmt.Fprintf(s.progress, "sidecar: %d namespaces%s: round %d of %d\n", step.namespaces, step.how, round+1, step.rounds)
 				if err := m.measure(ctx, f); err != nil {
+					return nil, err
+				}
+				if step.floor {
+					if err := m.measureFloor(ctx, f); err != nil {
+						return nil, err
+					}
+				}
+				if err := f.clear(ctx); err != nil {
 					return nil, err
 				}
 			}
@@ -104,8 +114,11 @@ func (m *minting) rows(what string, target, memory float64) []row {
 	const loop = "loop that only writes"
 	rows := []row{
 		{what: what + ": until all have a token", against: loop, unit: "s", is: m.first, other: m.writes, target: target},
-		{what: what + ": until all have a token", against: "loop that exchanges, proves and writes", unit: "s", is: m.first, other: m.calls},
 		{what: what + ": for a token, " + byAPI, against: loop, unit: "ms of a core", is: m.spent[byAPI], other: m.spentByLoop[byAPI]},
+	}
+	if len(m.calls) > 0 {
+		floor := row{what: rows[0].what, against: "loop that exchanges, proves and writes", unit: "s", is: m.first, other: m.calls}
+		rows = slices.Insert(rows, 1, floor)
 	}
 	for _, who := range []string{byIssuer, byStorage, bySidecar} {
 		rows = append(rows, row{what: what + ": for a token, " + who, unit: "ms of a core", is: m.spent[who]})
@@ -169,6 +182,16 @@ func (m *minting) measure(ctx context.Context, f *fleet) error {
 		return err
 	}
 	m.writes, m.spentByLoop = append(m.writes, took.Seconds()), addSpent(m.spentByLoop, before, after, tokens)
+	return nil
+}
+
+// measureFloor has a loop make the tokens that are there again, by the calls that
+// they cannot be had without.
+func (m *minting) measureFloor(ctx context.Context, f *fleet) error {
+	secrets, err := f.secrets(ctx)
+	if err != nil {
+		return err
+	}
 	if err := f.clear(ctx); err != nil {
 		return err
 	}
@@ -177,11 +200,12 @@ func (m *minting) measure(ctx context.Context, f *fleet) error {
 		return err
 	}
 	defer hangUp()
-	if took, err = f.loop(ctx, one); err != nil {
+	took, err := f.loop(ctx, one)
+	if err != nil {
 		return err
 	}
 	m.calls = append(m.calls, took.Seconds())
-	return f.clear(ctx)
+	return nil
 }
 
 // processorTimes are those that processes have used so far, but the sidecar.

@@ -145,6 +145,18 @@ func (r *reading) eventually(t *testing.T, command string) {
 	}
 }
 
+// works is whether Bulkhead does, as it says itself and as its tests do.
+func (r *reading) works(t *testing.T) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Log(r.typed(t, "kubectl -n bulkhead-system logs -l app.kubernetes.io/component=sidecar --tail=50 --prefix"))
+		}
+	}()
+	r.eventually(t, "kubectl bulkhead status")
+	r.typed(t, "helm test bulkhead -n bulkhead-system")
+}
+
 func (r *reading) uninstall(t *testing.T) {
 	t.Helper()
 	r.typed(t, "helm uninstall bulkhead -n bulkhead-system --wait\nhelm uninstall bulkhead-issuer -n bulkhead-issuer --wait")
@@ -184,7 +196,7 @@ func (r *reading) readme(t *testing.T, blocks []documents.Block) {
 	r.must(t, blocks[1])
 	r.register(t, []byte(r.typed(t, "kubectl bulkhead register k14c1")))
 	r.typed(t, "helm upgrade bulkhead-issuer charts/bulkhead-issuer -n bulkhead-issuer -f issuer.yaml --wait")
-	r.eventually(t, "helm test bulkhead -n bulkhead-system && kubectl bulkhead status")
+	r.works(t)
 	r.uninstall(t)
 	r.writeYAML(t, "issuer.yaml", stage.issuerValues([]any{}))
 }
@@ -316,7 +328,7 @@ func (r *reading) chart(t *testing.T, blocks []documents.Block) {
 	t.Helper()
 	want(t, blocks, 2)
 	r.must(t, blocks[0])
-	r.eventually(t, "helm test bulkhead -n bulkhead-system && kubectl bulkhead status")
+	r.works(t)
 	// One as the placement tenant leaves it where no hook runs.
 	r.typed(t, "helm uninstall bulkhead -n bulkhead-system --wait --no-hooks")
 	r.typed(t, `kubectl create -f - <<END
