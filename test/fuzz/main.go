@@ -93,7 +93,7 @@ func run(args []string) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // it is ours
+		return err
 	}
 	return errors.Join(found...)
 }
@@ -102,7 +102,7 @@ func run(args []string) error {
 func stampOf(ctx context.Context, root string) (string, error) {
 	commit, err := measured.Commit(ctx, root)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it says of what
+		return "", err
 	}
 	return time.Now().UTC().Format(time.DateOnly) + " " + commit, nil
 }

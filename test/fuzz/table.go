@@ -43,9 +43,8 @@ func (r row) String() string {
 func keep(document string, all []target, fresh row) error {
 	machine, err := measured.Machine()
 	if err != nil {
-		return err //nolint:wrapcheck // it says of what
+		return err
 	}
-	//nolint:wrapcheck // it names the document
 	return documents.Rewrite(document, documents.WrittenBy("make fuzz"), func(old string) (string, error) {
 		var text strings.Builder
 		text.WriteString("On " + machine + ".\n\n" + heading)
