@@ -56,6 +56,8 @@ func (h *exchangeHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		klog.FromContext(r.Context()).Error(err, "The audit log cannot be written; exchanges are refused")
 		answer, f = nil, &fault{status: http.StatusInternalServerError, code: exchange.ServerError, description: "the exchange could not be recorded"}
 		entry.fault = f
+		// The caller's next connection may find a replica whose log has room.
+		w.Header().Set("Connection", "close")
 	}
 	h.metrics.observe(entry, h.now().Sub(start))
 

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -463,6 +465,49 @@ func TestNoAuditLogNoToken(t *testing.T) {
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// Clients stay on their connection, and so with one replica, as long as it lasts.
+func TestAReplicaThatCannotWriteItsAuditLogSendsItsCallersElsewhere(t *testing.T) {
+	cluster := newComputeCluster(t, "k14c1")
+	h := newHandler(t, "", cluster)
+	var from []string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.RemoteAddr)
+		h.ServeHTTP(w, r)
+	}))
+	server.EnableHTTP2 = true       // as the issuer does
+	ended := make(chan struct{}, 2) // of each connection
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			ended <- struct{}{}
+		}
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	body := form(cluster.credential(t, "bulkhead-sidecar", nil)).Encode()
+	for _, log := range []io.Writer{io.Discard, io.Discard, fullDisk{}, io.Discard} {
+		h.exchangeHandler.audit = newAuditLog(log)
+		response, err := server.Client().Post(server.URL+exchange.TokenPath, "application/x-www-form-urlencoded", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.ProtoMajor != 2 {
+			t.Fatalf("it speaks %s", response.Proto)
+		}
+		if log == (fullDisk{}) {
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the connection does not end")
+			}
+		}
+	}
+	if from[0] != from[1] || from[1] != from[2] || from[2] == from[3] {
+		t.Errorf("the requests came from %q, want the last alone from another", from)
+	}
+}
 
 func TestALineThatADiskCutShortDoesNotRunIntoTheNext(t *testing.T) {
 	const room = 100 // less than a line

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -39,7 +40,10 @@ type leader struct {
 
 // lead does the work until ctx ends.
 func (l *leader) lead(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(l.kubernetes)
+	// Costs both ends less than JSON. Custom resources have no other form than that.
+	compact := rest.CopyConfig(l.kubernetes)
+	compact.ContentType = runtime.ContentTypeProtobuf
+	client, err := kubernetes.NewForConfig(compact)
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
@@ -182,13 +186,15 @@ func stripNamespace(object any) (any, error) {
 const maxToken = 16 << 10
 
 // stripSecret keeps what is read: a tenant could fill the Secret in its
-// namespace with anything else.
+// namespace with anything else, and there is one for each namespace.
 func stripSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
 		return object, nil
 	}
 	secret.ManagedFields = nil
+	secret.Labels = stateLabels(secret.Labels)
+	secret.Annotations = recorded(secret.Annotations)
 	token := secret.Data[tenancy.TokenKey]
 	secret.Data = nil
 	if len(token) > 0 && len(token) <= maxToken {

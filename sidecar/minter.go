@@ -161,6 +161,9 @@ func (m *minter) mint(ctx context.Context, k key, tenant tenancy.Tenant, expires
 	}
 	if err == nil {
 		m.refusals.clear()
+		if cluster, is := tenant.SubjectOf(r.subject); is {
+			m.status.of(cluster)
+		}
 	}
 	if m.gate.succeeded(era, k) {
 		klog.FromContext(ctx).Info("Tokens can be had again")

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -72,6 +73,34 @@ func recordOf(s *corev1.Secret) (r record, ok bool) {
 	r.expires, _ = time.Parse(time.RFC3339, a[expiresAnnotation])
 	r.refresh, _ = time.Parse(time.RFC3339, a[refreshAnnotation])
 	return r, ok && s.Type == secretType
+}
+
+// recordAnnotations are those that recordOf reads.
+var recordAnnotations = append(slices.Collect(maps.Keys(tenancy.Tenant{}.Origin())),
+	subjectAnnotation, keyIDAnnotation, tokenIDAnnotation, policyAnnotation, expiresAnnotation, refreshAnnotation)
+
+// recorded are the annotations that recordOf reads, under keys that all maps share.
+func recorded(all map[string]string) map[string]string {
+	var read map[string]string
+	for _, key := range recordAnnotations {
+		if value, ok := all[key]; ok {
+			if read == nil {
+				read = make(map[string]string, len(recordAnnotations))
+			}
+			read[key] = value
+		}
+	}
+	return read
+}
+
+// labelsByState are those that are read of a Secret, one map for all of a state.
+var labelsByState = map[state]map[string]string{
+	live: {stateLabel: string(live)}, retired: {stateLabel: string(retired)}, content: {stateLabel: string(content)},
+}
+
+// stateLabels are the labels that are read; none for a state that is none of ours.
+func stateLabels(all map[string]string) map[string]string {
+	return labelsByState[state(all[stateLabel])]
 }
 
 // holds reports whether the Secret holds the very token that the record is of.

@@ -28,6 +28,10 @@ const (
 	StatusDriver     = "driver"
 	StatusCredential = "credentialExpires"
 	StatusSelection  = "selection"
+	// StatusCluster is the key of the compute cluster's name, as the issuer made it
+	// out in the last token that was proven. A tenant can write neither: in placement
+	// tenant what token Secrets say is a tenant's to write.
+	StatusCluster = "cluster"
 
 	CredentialValid  = "CredentialValid"
 	IssuerReachable  = "IssuerReachable"
@@ -54,6 +58,8 @@ type status struct {
 	conditions []metav1.Condition
 	// expires is when the credential ends, zero if there is none.
 	expires time.Time
+	// cluster is empty until a token was proven.
+	cluster string
 	changed chan struct{}
 }
 
@@ -79,6 +85,17 @@ func (s *status) ends(expires time.Time) {
 		return
 	}
 	s.expires = expires
+	s.news()
+}
+
+// of says which compute cluster the issuer takes this for.
+func (s *status) of(cluster string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cluster == cluster {
+		return
+	}
+	s.cluster = cluster
 	s.news()
 }
 
@@ -169,7 +186,7 @@ func (s *status) publish(ctx context.Context, configMaps corev1client.ConfigMapI
 func (s *status) write(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace string) error {
 	s.mu.Lock()
 	conditions, err := json.Marshal(s.conditions)
-	expires := s.expires
+	expires, cluster := s.expires, s.cluster
 	s.mu.Unlock()
 	selection, selectionErr := json.Marshal(s.selection)
 	if err = errors.Join(err, selectionErr); err != nil {
@@ -179,8 +196,17 @@ func (s *status) write(ctx context.Context, configMaps corev1client.ConfigMapInt
 	if !expires.IsZero() {
 		data[StatusCredential] = expires.UTC().Format(time.RFC3339)
 	}
+	if err := put(ctx, configMaps, namespace, fieldOwner, data); err != nil || cluster == "" {
+		return err
+	}
+	// By a name of its own, so that a replica that has proven no token yet leaves it.
+	return put(ctx, configMaps, namespace, fieldOwner+"-cluster", map[string]string{StatusCluster: cluster})
+}
+
+// put writes what one field manager has in the ConfigMap.
+func put(ctx context.Context, configMaps corev1client.ConfigMapInterface, namespace, manager string, data map[string]string) error {
 	apply := corev1apply.ConfigMap(StatusName, namespace).WithData(data)
-	if _, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: fieldOwner, Force: true}); err != nil {
+	if _, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: manager, Force: true}); err != nil {
 		return fmt.Errorf("ConfigMap %s/%s: %w", namespace, StatusName, err)
 	}
 	return nil

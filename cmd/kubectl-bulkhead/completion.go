@@ -14,11 +14,7 @@ func formatFlag(cmd *cobra.Command, format *output.Format) {
 
 // complete has a shell offer the values of a flag.
 func complete(cmd *cobra.Command, flag string, values []string) {
-	offered := make([]cobra.Completion, 0, len(values))
-	for _, value := range values {
-		offered = append(offered, cobra.Completion(value))
-	}
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(offered, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // there is no such flag
 	}
 }

@@ -85,7 +85,7 @@ func again(cmd *cobra.Command, format output.Format, interval time.Duration,
 		report, err := look(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // stopped, as it is to be
 		case err != nil && !shown:
 			return err
 		case err != nil:

@@ -22,6 +22,7 @@ func main() {
 		Short: "Keep a fresh storage token for every namespace",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			command.CollectEarly()
 			cfg.Standard = standardflags.Configuration
 			return sidecar.Run(cmd.Context(), cfg)
 		},

@@ -25,6 +25,7 @@ func main() {
 		Short: "Admit storage objects: inject token references, refuse cross-tenant ones",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			command.CollectEarly()
 			var err error
 			if cfg.Kubernetes, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
 				return fmt.Errorf("kubeconfig: %w", err)

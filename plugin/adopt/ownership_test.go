@@ -64,11 +64,13 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 	}{
 		"a shared subject's": {
 			storage.Volume{ID: "1", Namespace: "shop", Claim: "data", Ownership: ownedBy(sharedSubject)},
-			Ownership{FromSubjects: []string{sharedSubject}}, ofShop, false, "shop", "",
+			Ownership{FromSubjects: []string{sharedSubject}},
+			ofShop, false, "shop", "",
 		},
 		"a former life's, which nothing was recorded of": {
 			storage.Volume{ID: "1", Ownership: ownedBy(subjectOf("shop", formerUID))},
-			Ownership{FromSubjects: []string{subjectOf("shop", formerUID)}}, ofShop, false, "shop", "",
+			Ownership{FromSubjects: []string{subjectOf("shop", formerUID)}},
+			ofShop, false, "shop", "",
 		},
 		"nobody's": {
 			storage.Volume{ID: "1", Namespace: "shop", Claim: "data"}, Ownership{Selection: Selection{All: true}}, ofShop, false, "shop", "",
@@ -78,7 +80,8 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 		},
 		"recorded for a claim of another namespace": {
 			storage.Volume{ID: "1", Namespace: "bank", Claim: "ledger", Ownership: ownedBy(sharedSubject)},
-			Ownership{FromSubjects: []string{sharedSubject}}, ofShop, false, "", "recorded it for claim bank/ledger",
+			Ownership{FromSubjects: []string{sharedSubject}},
+			ofShop, false, "", "recorded it for claim bank/ledger",
 		},
 		"nobody's, recorded for a claim of another namespace": {
 			storage.Volume{ID: "1", Namespace: "bank", Claim: "ledger"}, Ownership{Selection: Selection{All: true}}, ofShop, false, "", "recorded it for claim bank/ledger",
@@ -99,7 +102,9 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 		},
 		"in two namespaces": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
-			Ownership{FromSubjects: []string{sharedSubject}}, []*use{{namespace: severalNamespaces}}, false, "", errTwoNamespaces.Error(),
+			Ownership{FromSubjects: []string{sharedSubject}},
+			[]*use{{namespace: severalNamespaces}},
+			false, "", errTwoNamespaces.Error(),
 		},
 		"nothing refers to it": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)}, Ownership{FromSubjects: []string{sharedSubject}}, nil, false, "", "",

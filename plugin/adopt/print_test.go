@@ -19,7 +19,7 @@ import (
 
 const hostileText = "evil\x1b[2J\u202ename\nChange these 0? [y/N] y"
 
-// shared is what names the shared token of the first deployments, by some keys.
+// sharedBy is what names the shared token of the first deployments, by some keys.
 func sharedBy(keys ...string) map[string]string {
 	all := map[string]string{"note": hostileText}
 	for _, key := range keys {

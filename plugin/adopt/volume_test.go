@@ -76,6 +76,7 @@ func remake(t *testing.T, calls interceptor.Funcs) (volume *corev1.PersistentVol
 // wantAdopted fails unless the volume is what it is to be.
 func wantAdopted(t *testing.T, volume *corev1.PersistentVolume) {
 	t.Helper()
+	t.Helper()
 	if got := volume.Spec.CSI.NodePublishSecretRef.Name; got != "own" {
 		t.Errorf("it names Secret %s", got)
 	}

@@ -59,6 +59,9 @@ type Installation struct {
 	// provisioners, the sidecar's account and the policy.
 	Rules webhook.Config
 
+	// cluster is the name of the compute cluster as the sidecar says it, empty if it
+	// does not.
+	cluster string
 	// copies are the files that Close removes.
 	copies []string
 }
@@ -77,6 +80,9 @@ func Read(ctx context.Context, client kubernetes.Interface, namespace string) (*
 	i, err := parse(configMap)
 	if err != nil {
 		return nil, fmt.Errorf("ConfigMap %s/%s: %w", namespace, ConfigMapName, err)
+	}
+	if i.cluster, err = toldCluster(ctx, client, namespace); err != nil {
+		return nil, err
 	}
 	for _, bundle := range []struct {
 		path *string

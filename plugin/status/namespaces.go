@@ -38,6 +38,8 @@ const (
 	NotSelected State = "NotSelected"
 	// NotAsked namespaces get one with their first claim.
 	NotAsked State = "NotAsked"
+	// Unknown is said where token Secrets may not be read.
+	Unknown State = "Unknown"
 	// Retired tokens are of a namespace that is gone, for what it left behind.
 	Retired State = "Retired"
 )
@@ -62,6 +64,9 @@ type Namespace struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
+// valid reports whether the namespace has a token that the storage cluster takes.
+func (n Namespace) valid() bool { return n.State == Fresh || n.State == Due || n.State == Expiring }
+
 const expiringPart = 5 // less than one of so many parts of its life is left
 
 // namespaces tells of each namespace, and of what is left of those that are gone.
@@ -76,17 +81,16 @@ func (r *Report) namespaces(ctx context.Context, cfg Config, selection sidecar.S
 			return err
 		}
 	}
+	unread := len(r.Unread)
 	live, err := r.tokens(ctx, cfg, sidecar.LiveTokens)
 	if err != nil {
 		return err
 	}
+	readable := len(r.Unread) == unread
 	byNamespace := map[string]sidecar.Token{}
 	for _, token := range live {
 		if namespace, ok := cfg.Installation.Layout.NamespaceOf(token.Secret); ok {
 			byNamespace[namespace] = token
-			if r.Cluster.Name == "" {
-				r.Cluster.Name = token.Cluster
-			}
 		}
 	}
 	list := func(ctx context.Context, options metav1.ListOptions) (*corev1.NamespaceList, error) {
@@ -95,7 +99,6 @@ func (r *Report) namespaces(ctx context.Context, cfg Config, selection sidecar.S
 		}
 		return cfg.Client.CoreV1().Namespaces().List(ctx, options)
 	}
-	readable := len(r.Unread) == 0 // without the tokens nothing can be said of them
 	err = each(ctx, list, func(ns *corev1.Namespace) {
 		if ns.Name == cfg.Installation.Layout.TokenNamespace {
 			return // holds tokens, has none
@@ -106,7 +109,10 @@ func (r *Report) namespaces(ctx context.Context, cfg Config, selection sidecar.S
 		token, has := byNamespace[ns.Name]
 		takes := selected.Matches(labels.Set(ns.Labels)) && !slices.Contains(selection.Exempt, ns.Name)
 		n.judge(tenant, token, has, takes, selection.Lazy, cfg.Now)
-		if ns.DeletionTimestamp != nil || (!readable && !has) {
+		if !readable && !has {
+			n.State = Unknown
+		}
+		if ns.DeletionTimestamp != nil || n.State == Unknown {
 			n.Problems = nil
 		}
 		r.Namespaces = append(r.Namespaces, n)

@@ -92,7 +92,16 @@ func Look(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.webhook(ctx, cfg); err != nil {
 		return nil, err
 	}
-	return r, r.namespaces(ctx, cfg, selection)
+	if r.Cluster.Name, err = i.Cluster(ctx, cfg.Metadata); err != nil {
+		if err := r.unread("the name of the cluster", err); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.namespaces(ctx, cfg, selection); err != nil {
+		return nil, err
+	}
+	r.firstToken()
+	return r, nil
 }
 
 // mode is what the rules do that are not enforced.
@@ -112,7 +121,9 @@ func mode(modes []string) string {
 // unread notes what the caller may not read. Any other failure is an error.
 func (r *Report) unread(what string, err error) error {
 	if apierrors.IsForbidden(err) {
-		r.Unread = append(r.Unread, fmt.Sprintf("%s: %v", what, err))
+		if text := fmt.Sprintf("%s: %v", what, err); !slices.Contains(r.Unread, text) {
+			r.Unread = append(r.Unread, text)
+		}
 		return nil
 	}
 	return fmt.Errorf("read %s: %w", what, err)
@@ -148,10 +159,16 @@ func (r *Report) sidecar(ctx context.Context, cfg Config) (selection sidecar.Sel
 			r.Problems = append(r.Problems, fmt.Sprintf("%s: %s: %s", condition.Type, condition.Reason, condition.Message))
 		}
 	}
-	if meta.FindStatusCondition(r.Cluster.Conditions, sidecar.IssuerReachable) == nil {
+	return selection, nil
+}
+
+// firstToken tells of a sidecar that waits for its first token. One that was
+// restarted has had none either, until one is due, and all is well.
+func (r *Report) firstToken() {
+	waits := meta.FindStatusCondition(r.Cluster.Conditions, sidecar.IssuerReachable) == nil
+	if waits && len(r.Unread) == 0 && !slices.ContainsFunc(r.Namespaces, Namespace.valid) {
 		r.Problems = append(r.Problems, "the sidecar has not had a token yet")
 	}
-	return selection, nil
 }
 
 // leader finds the replica of the sidecar that works.

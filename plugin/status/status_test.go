@@ -63,6 +63,27 @@ func TestTheStateOfAToken(t *testing.T) {
 	}
 }
 
+func TestASidecarThatWasRestartedIsNoProblem(t *testing.T) {
+	for name, c := range map[string]struct {
+		states  []State
+		unread  []string
+		problem bool
+	}{
+		"and tokens are valid":    {[]State{Missing, Due}, nil, false},
+		"and there are no tokens": {[]State{Missing, NotAsked}, nil, true},
+		"and all have expired":    {[]State{Expired}, nil, true},
+		"and nobody knows":        {[]State{Unknown}, []string{"token Secrets"}, false},
+	} {
+		r := &Report{Unread: c.unread}
+		for _, state := range c.states {
+			r.Namespaces = append(r.Namespaces, Namespace{State: state})
+		}
+		if r.firstToken(); r.HasProblems() != c.problem {
+			t.Errorf("%s: %v", name, r.Problems)
+		}
+	}
+}
+
 func report() *Report {
 	expires := now.Add(50 * time.Minute)
 	r := &Report{

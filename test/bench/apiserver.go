@@ -74,7 +74,7 @@ type lane struct {
 	claim creation.Claim
 }
 
-func (l lane) String() string { return fmt.Sprintf("%s claim, %s", l.claim, l.at) }
+func (l lane) String() string { return fmt.Sprintf("%s, %s", l.claim, l.at) }
 
 // race is what is created in turns.
 type race struct {
@@ -111,6 +111,7 @@ const warmUp = 300
 type times struct {
 	medians   []float64 // milliseconds
 	rates     []float64 // creations a second
+	processor []float64 // milliseconds a creation
 	durations []time.Duration
 }
 
@@ -166,23 +167,34 @@ func raceOf(ctx context.Context, s *session, binaries *cluster.Binaries, r race)
 func (h heat) run(ctx context.Context, contenders map[string]*creation.Contender, measured map[lane]*times) error {
 	var lanes []lane
 	samples := map[lane]creation.Sample{}
+	processor := map[lane]time.Duration{}
 	for l := range measured {
 		lanes = append(lanes, l)
 	}
 	for range h.turns {
 		rand.Shuffle(len(lanes), func(i, j int) { lanes[i], lanes[j] = lanes[j], lanes[i] })
 		for _, l := range lanes {
+			before, err := processorTime(contenders[l.at])
+			if err != nil {
+				return err
+			}
 			turn, err := contenders[l.at].Create(ctx, l.claim, h.clients, h.claims)
+			if err != nil {
+				return err
+			}
+			after, err := processorTime(contenders[l.at])
 			if err != nil {
 				return err
 			}
 			sum := samples[l]
 			samples[l] = creation.Sample{Each: append(sum.Each, turn.Each...), All: sum.All + turn.All}
+			processor[l] += after - before
 		}
 	}
 	for l, sample := range samples {
 		m := measured[l]
-		m.medians = append(m.medians, milliseconds(percentile(sample.Each, 50)))
+		m.processor = append(m.processor, milli(processor[l])/float64(len(sample.Each)))
+		m.medians = append(m.medians, milli(percentile(sample.Each, 50)))
 		m.rates = append(m.rates, float64(len(sample.Each))/sample.All.Seconds())
 		m.durations = append(m.durations, sample.Each...)
 	}
@@ -222,12 +234,27 @@ func (r race) rows(h heat, measured map[lane]*times) []row {
 		}
 		compare("p50", "ms", m.medians, nothing.medians, 0)
 		// All rounds together: of a single one it would be that of a few claims.
-		compare("p99", "ms", []float64{milliseconds(percentile(m.durations, 99))}, []float64{milliseconds(percentile(nothing.durations, 99))}, r.tails[l])
+		compare("p99", "ms", []float64{milli(percentile(m.durations, 99))}, []float64{milli(percentile(nothing.durations, 99))}, r.tails[l])
 		if h.clients > 1 {
 			compare("rate", "1/s", m.rates, nothing.rates, 0)
+		} else {
+			compare("processor time", "ms", m.processor, nothing.processor, 0)
 		}
 	}
 	return rows
+}
+
+// processorTime is what etcd, the API server and whom it asks have used so far.
+func processorTime(c *creation.Contender) (time.Duration, error) {
+	var sum time.Duration
+	for _, p := range c.Processes {
+		used, err := usageOf(p.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += used.cpu
+	}
+	return sum, nil
 }
 
 // percentile is the least that so many of a hundred do not exceed.
@@ -235,5 +262,3 @@ func percentile(durations []time.Duration, of int) time.Duration {
 	sorted := slices.Sorted(slices.Values(durations))
 	return sorted[(len(sorted)*of+99)/100-1]
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
@@ -46,7 +47,10 @@ func memory(ctx context.Context, s *session) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := makeVolumes(ctx, admin, all, volumes); err != nil {
+		if err := makeVolumes(ctx, c, all, volumes); err != nil {
+			return nil, err
+		}
+		if err := servesVolumes(ctx, admin, volumes); err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(s.progress, "memory: %d namespaces, %d volumes and as many claims made in %v\n", namespaces, volumes, time.Since(began).Round(time.Second))
@@ -158,22 +162,48 @@ func growTo(ctx context.Context, admin kubernetes.Interface, n int) ([]corev1.Na
 
 // makeVolumes makes claims, spread over the namespaces, and their volumes, as
 // the provisioner and Bulkhead leave them.
-func makeVolumes(ctx context.Context, admin kubernetes.Interface, namespaces []corev1.Namespace, n int) error {
-	err := inTurn(ctx, fillers, n, func(ctx context.Context, number int) error {
-		ns := namespaces[number%len(namespaces)]
+func makeVolumes(ctx context.Context, c *cluster.Compute, namespaces []corev1.Namespace, n int) error {
+	objects := make([]cluster.Stored, 0, 2*n)
+	for number := range n {
+		ns := &namespaces[number%len(namespaces)]
 		claim := plainClaim(ns.Name, claimName(number))
-		claim.Spec.VolumeName = fmt.Sprintf("pvc-%d", number)
-		claim, err := admin.CoreV1().PersistentVolumeClaims(ns.Name).Create(ctx, claim, metav1.CreateOptions{})
-		if err != nil {
-			return err //nolint:wrapcheck // the caller says what of
-		}
-		_, err = admin.CoreV1().PersistentVolumes().Create(ctx, provisioned(&ns, claim), metav1.CreateOptions{})
-		return err //nolint:wrapcheck // the caller says what of
-	})
+		claim.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+		written(&claim.ObjectMeta, number)
+		claim.Spec.VolumeName = "pvc-" + string(claim.UID)
+		claim.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, AccessModes: claim.Spec.AccessModes, Capacity: storageSize()}
+		volume := provisioned(ns, claim, number)
+		written(&volume.ObjectMeta, n+number)
+		objects = append(objects,
+			cluster.Stored{Key: "persistentvolumeclaims/" + ns.Name + "/" + claim.Name, Object: claim},
+			cluster.Stored{Key: "persistentvolumes/" + volume.Name, Object: volume})
+	}
+	return c.Store(ctx, objects)
+}
+
+// servesVolumes is nil if the API server has so many volumes.
+func servesVolumes(ctx context.Context, admin kubernetes.Interface, want int) error {
+	list, err := admin.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
-		return fmt.Errorf("make volumes: %w", err)
+		return fmt.Errorf("count volumes: %w", err)
+	}
+	have := int64(len(list.Items))
+	if more := list.RemainingItemCount; more != nil {
+		have += *more
+	}
+	if have != int64(want) {
+		return fmt.Errorf("the API server has %d volumes, want %d", have, want)
 	}
 	return nil
+}
+
+// written fills in what the API server does.
+func written(m *metav1.ObjectMeta, number int) {
+	m.UID = types.UID(fmt.Sprintf("0b1d3a52-5a0c-4f3e-9d2f-%012d", number))
+	m.CreationTimestamp = metav1.Now()
+	m.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: "csi-provisioner", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: &m.CreationTimestamp, FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:accessModes":{},"f:capacity":{".":{},"f:storage":{}},"f:storageClassName":{},"f:volumeMode":{},"f:volumeName":{}}}`)},
+	}}
 }
 
 func claimName(number int) string { return fmt.Sprintf("data-%d", number) }
@@ -183,31 +213,35 @@ func storageSize() corev1.ResourceList {
 }
 
 func plainClaim(namespace, name string) *corev1.PersistentVolumeClaim {
-	class := className
+	class, mode := className, corev1.PersistentVolumeFilesystem
 	return &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "database"}},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:        corev1.VolumeResourceRequirements{Requests: storageSize()},
 			StorageClassName: &class,
+			VolumeMode:       &mode,
 		},
 	}
 }
 
 // provisioned is the volume of a claim that names it.
-func provisioned(ns *corev1.Namespace, claim *corev1.PersistentVolumeClaim) *corev1.PersistentVolume {
+func provisioned(ns *corev1.Namespace, claim *corev1.PersistentVolumeClaim, number int) *corev1.PersistentVolume {
 	secret := &corev1.SecretReference{Namespace: "bulkhead-tokens", Name: "bulkhead-" + ns.Name}
+	mode := corev1.PersistentVolumeFilesystem
 	pv := &corev1.PersistentVolume{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolume"},
 		ObjectMeta: metav1.ObjectMeta{Name: claim.Spec.VolumeName, Annotations: tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Origin()},
 		Spec: corev1.PersistentVolumeSpec{
 			Capacity: storageSize(), AccessModes: claim.Spec.AccessModes,
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
 			StorageClassName:              className,
+			VolumeMode:                    &mode,
 			ClaimRef: &corev1.ObjectReference{
 				APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: ns.Name, Name: claim.Name, UID: claim.UID, ResourceVersion: claim.ResourceVersion,
 			},
 			PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{
-				Driver: cluster.DriverName, VolumeHandle: string(claim.UID),
+				Driver: cluster.DriverName, VolumeHandle: fmt.Sprintf("%018d", number),
 				VolumeAttributes: map[string]string{
 					"attached": "ATTACH_STATE_INTERNAL_SWITCH", "error": "", "parent": "", "readonly": "false", "secure": "false", "shared": "false",
 					"sharedv4": "false", "state": "VOLUME_STATE_DETACHED", "storage.kubernetes.io/csiProvisionerIdentity": "1764337445-8081-" + cluster.DriverName,
@@ -216,6 +250,7 @@ func provisioned(ns *corev1.Namespace, claim *corev1.PersistentVolumeClaim) *cor
 			}},
 		},
 	}
+	pv.Status.Phase = corev1.VolumeBound
 	for key, value := range map[string]string{
 		tenancy.ProvisionedBy: cluster.DriverName, tenancy.DeletionSecretName: secret.Name, tenancy.DeletionSecretNamespace: secret.Namespace,
 	} {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -30,9 +31,17 @@ func start(ctx context.Context, s *session) ([]row, error) {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	fmt.Fprintln(s.progress, "start: building binaries and image as they are released")
-	if err := command(ctx, s, "hack/build", dir); err != nil {
-		return nil, err
+	fmt.Fprintln(s.progress, "start: building the binaries and the image as they are released")
+	tar := filepath.Join(dir, "image.tar")
+	for _, build := range [][]string{
+		{"hack/build", dir},
+		{"go", "-C", "hack/images", "run", ".", "--root", "../..", "--output", tar, "--platforms", "linux/" + runtime.GOARCH},
+	} {
+		cmd := exec.CommandContext(ctx, build[0], build[1:]...)
+		cmd.Dir = s.root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%v: %w: %s", build, err, out)
+		}
 	}
 	released := *binaries
 	released.Issuer, released.Sidecar, released.Webhook = filepath.Join(dir, "issuer"), filepath.Join(dir, "sidecar"), filepath.Join(dir, "webhook")
@@ -47,21 +56,11 @@ func start(ctx context.Context, s *session) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, err := imageSize(ctx, s, dir, &released)
+	image, err := imageSize(tar, &released)
 	if err != nil {
 		return nil, err
 	}
 	return append(append(rows, ready...), image), nil
-}
-
-// command runs one of the checkout's own.
-func command(ctx context.Context, s *session, path string, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.root, path), args...)
-	cmd.Dir = s.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", path, err, out)
-	}
-	return nil
 }
 
 // versions are the product's binaries, each against one of Kubernetes' CSI sidecars,
@@ -168,34 +167,30 @@ func servers(ctx context.Context, s *session, env *cluster.Environment) ([]row, 
 }
 
 // imageSize is what a node downloads, against what the binaries in the image are.
-func imageSize(ctx context.Context, s *session, dir string, b *cluster.Binaries) (row, error) {
-	const megabyte = 1e6
-	tar := filepath.Join(dir, "image.tar")
-	root, err := filepath.Abs(s.root)
-	if err != nil {
-		return row{}, fmt.Errorf("root: %w", err)
-	}
-	build := exec.CommandContext(ctx, "go", "-C", filepath.Join(root, "hack/images"), "run", ".", "--root", root, "--output", tar, "--platforms", "linux/amd64")
-	if out, err := build.CombinedOutput(); err != nil {
-		return row{}, fmt.Errorf("make the image: %w: %s", err, out)
-	}
-	size := func(paths ...string) (float64, error) {
-		var sum float64
-		for _, path := range paths {
-			info, err := os.Stat(path)
-			if err != nil {
-				return 0, fmt.Errorf("size: %w", err)
-			}
-			sum += float64(info.Size())
-		}
-		return sum / megabyte, nil
-	}
-	packed, err := size(tar)
+func imageSize(tar string, b *cluster.Binaries) (row, error) {
+	packed, err := megabytes(tar)
 	if err != nil {
 		return row{}, err
 	}
-	unpacked, err := size(b.Issuer, b.Sidecar, b.Webhook, b.KubectlBulkhead)
-	return row{what: "image for one platform, compressed, with its bill of materials", against: "its four binaries", unit: "MB", is: []float64{packed}, other: []float64{unpacked}}, err
+	unpacked, err := megabytes(b.Issuer, b.Sidecar, b.Webhook, b.KubectlBulkhead)
+	return row{
+		what: "image for one platform, compressed, with its bill of materials", against: "its four binaries", unit: "MB",
+		is: []float64{packed}, other: []float64{unpacked},
+	}, err
+}
+
+// megabytes is the size of files together, in millions of bytes.
+func megabytes(paths ...string) (float64, error) {
+	const megabyte = 1e6
+	var sum float64
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, fmt.Errorf("size: %w", err)
+		}
+		sum += float64(info.Size())
+	}
+	return sum / megabyte, nil
 }
 
 // leaveCache has the kernel forget what it holds of a file that nobody runs.

@@ -148,7 +148,6 @@ func (t *thieves) start(ctx context.Context, s *site, teams []*actors.Team, seed
 		if err != nil {
 			return err
 		}
-		//nolint:gosec // G404, G115: it chooses among attacks, hides nothing
 		a := &attacker{thieves: t, team: teams[i], bearer: bearer, id: i, chance: rand.New(rand.NewPCG(seed, 1<<32+uint64(i)))}
 		t.workers.Go(func() { a.work(ctx, teams) })
 	}
@@ -160,14 +159,14 @@ func (t *thieves) wait() { t.workers.Wait() }
 func (a *attacker) work(ctx context.Context, teams []*actors.Team) {
 	ticker := time.NewTicker(attackPace)
 	defer ticker.Stop()
-	all := attacks()
+	every := attacks()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		chosen, victim := all[a.chance.IntN(len(all))], teams[a.chance.IntN(len(teams))]
+		chosen, victim := every[a.chance.IntN(len(every))], teams[a.chance.IntN(len(teams))]
 		if victim == a.team || (victim.Admin != a.team.Admin && !chosen.abroad) {
 			continue
 		}
@@ -187,7 +186,7 @@ func (a *attacker) outcome(ctx context.Context, chosen attack, victim prey) stri
 			a.team.Admin.Compute.Name, victim.team.Namespace.Name, victim.team.Admin.Compute.Name)
 		return succeeded
 	case chosen.refused(err):
-		a.stolen.held(1)
+		a.stolen.held()
 		return refused
 	default:
 		return cutShort

@@ -46,7 +46,7 @@ func (a *audit) compare(ids map[string]bool) error {
 	}
 	for id := range ids {
 		if minted[id] {
-			a.accounted.held(1)
+			a.accounted.held()
 		} else {
 			a.accounted.broken("token %s is in no audit log", id)
 		}

@@ -35,11 +35,11 @@ func (c *checks) that(says string) *check {
 	return one
 }
 
-// held counts looks that found nothing wrong.
-func (k *check) held(looks int) {
+// held counts a look that found nothing wrong.
+func (k *check) held() {
 	k.all.mu.Lock()
 	defer k.all.mu.Unlock()
-	k.looks += looks
+	k.looks++
 }
 
 // broken takes down that it does not hold.

@@ -26,13 +26,6 @@ func (c *counts) add(what, outcome string) {
 	c.n[what][outcome]++
 }
 
-// of is how often that came of something.
-func (c *counts) of(what, outcome string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n[what][outcome]
-}
-
 // total is how often an outcome came of anything.
 func (c *counts) total(outcome string) int {
 	c.mu.Lock()

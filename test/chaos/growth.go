@@ -105,6 +105,6 @@ func (g *growth) judge(ctx context.Context) {
 			g.bounded.broken("%s: %.0f MiB when warm, %.0f MiB at the end", p.Name, l.warm.bytes/(1<<20), l.last.bytes/(1<<20))
 			continue
 		}
-		g.bounded.held(1)
+		g.bounded.held()
 	}
 }

@@ -49,7 +49,6 @@ type load struct {
 // start has each team work until ctx ends.
 func (l *load) start(ctx context.Context, teams []*actors.Team, seed uint64) {
 	for i, team := range teams {
-		//nolint:gosec // G404, G115: it spreads load, hides nothing
 		w := &worker{load: l, team: team, chance: rand.New(rand.NewPCG(seed, uint64(i)))}
 		l.workers.Go(func() { w.work(ctx) })
 	}

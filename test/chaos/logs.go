@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,10 +58,10 @@ func (l *logFiles) searchFile(path string) error {
 		if l.tells(string(line), l.product[name]) {
 			l.silent.broken("line %d of %s holds a token, or what looks like one", number, filepath.Base(path))
 		}
-		switch err {
-		case nil, bufio.ErrBufferFull:
-		case io.EOF:
-			l.silent.held(1)
+		switch {
+		case err == nil || errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF):
+			l.silent.held()
 			return nil
 		default:
 			return err

@@ -19,6 +19,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
+	"github.com/bulkhead-dev/bulkhead/test/measured"
 )
 
 func main() {
@@ -44,8 +45,9 @@ type options struct {
 	length     time.Duration
 	namespaces int
 	faults     string
-	// dir is the run folder, document what is written to, if anything.
-	dir, document string
+	// dir is the run folder, document what is written to, if anything, and commit
+	// what runs, for that.
+	dir, document, commit string
 }
 
 // again is the command that runs the same schedule once more.
@@ -74,7 +76,7 @@ func chaos(ctx context.Context, args []string) error {
 	}
 	if o.seed == 0 {
 		// Half of what there is, so that it is easily copied.
-		o.seed = uint64(rand.Uint32()) //nolint:gosec // G404: it hides nothing
+		o.seed = uint64(rand.Uint32())
 	}
 	if o.namespaces < len(clusterNames) {
 		return fmt.Errorf("--namespaces=%d: want at least %d", o.namespaces, len(clusterNames))
@@ -91,6 +93,11 @@ func chaos(ctx context.Context, args []string) error {
 		}
 		return nil
 	}
+	if o.document != "" {
+		if o.commit, err = measured.Commit(ctx, "."); err != nil {
+			return err
+		}
+	}
 	r := newRun(o, faults)
 	if err := r.play(ctx); err != nil {
 		return err
@@ -101,5 +108,5 @@ func chaos(ctx context.Context, args []string) error {
 	if o.document == "" {
 		return nil
 	}
-	return r.write(ctx)
+	return r.write()
 }

@@ -10,15 +10,18 @@ import (
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/test/actors"
-	"github.com/bulkhead-dev/bulkhead/test/cluster"
 )
 
-// dust is how long it may take to settle after the last fault: the CSI sidecars try
-// what failed again after five minutes at most.
-const dust = 6 * time.Minute
+// dust is how long it may take to settle after the last fault: a few times what the
+// CSI sidecars wait at most before they try again what failed.
+const (
+	dust         = 3 * time.Minute
+	dustInterval = 2 * time.Second
+)
 
 // holdings are all that refers to volumes, in all compute clusters.
 type holdings struct {
@@ -41,30 +44,32 @@ type orphans struct {
 
 // settle waits until nothing is to come or to go any more, and judges then.
 func (o *orphans) settle(ctx context.Context) {
-	var last []string
-	err := cluster.Poll(ctx, dust, func(ctx context.Context) error {
-		last = nil
-		held, err := o.holdings(ctx)
-		if err != nil {
-			return err
-		}
-		volumes, err := o.owners.look(ctx)
-		if err != nil {
-			return err
-		}
-		last = append(held.unsettled, o.unheld(held, volumes)...)
-		if len(last) > 0 {
-			return fmt.Errorf("%d objects and volumes are unsettled", len(last))
-		}
-		return nil
+	var left []string
+	var failure error
+	_ = wait.PollUntilContextTimeout(ctx, dustInterval, dust, true, func(ctx context.Context) (settled bool, _ error) {
+		left, failure = o.left(ctx)
+		return len(left) == 0 && failure == nil, nil
 	})
-	for _, what := range last {
+	if failure != nil {
+		o.none.broken("what there is cannot be read: %v", failure)
+	}
+	for _, what := range left {
 		o.none.broken("%s", what)
 	}
-	if err != nil && len(last) == 0 {
-		o.none.broken("what there is cannot be read: %v", err)
-	}
 	o.judge(ctx)
+}
+
+// left is all that is unsettled, and the volumes that nothing refers to.
+func (o *orphans) left(ctx context.Context) ([]string, error) {
+	held, err := o.holdings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	volumes, err := o.owners.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(held.unsettled, o.unheld(held, volumes)...), nil
 }
 
 // unheld are the volumes that nothing refers to.
@@ -74,7 +79,7 @@ func (o *orphans) unheld(held holdings, volumes []actors.Volume) []string {
 		if _, ok := held.owners[v.ID]; !ok {
 			orphans = append(orphans, fmt.Sprintf("nothing refers to volume %s (%s) of %s, claim %s/%s", v.ID, v.Name, v.Owner, v.Namespace, v.Claim))
 		} else {
-			o.none.held(1)
+			o.none.held()
 		}
 	}
 	return orphans
@@ -103,7 +108,7 @@ func (o *orphans) judge(ctx context.Context) {
 		case v.Owner != owner:
 			o.owners.owned.broken("volume %s belongs to %s, and what refers to it is of %s", v.Name, v.Owner, owner)
 		default:
-			o.lost.held(1)
+			o.lost.held()
 		}
 	}
 	for handle, team := range o.tenants.vaults {
@@ -114,7 +119,7 @@ func (o *orphans) judge(ctx context.Context) {
 	for _, what := range held.loot {
 		o.stolen.broken("an attack left %s", what)
 	}
-	o.stolen.held(1)
+	o.stolen.held()
 }
 
 func (o *orphans) holdings(ctx context.Context) (holdings, error) {
@@ -145,7 +150,7 @@ func (h *holdings) add(ctx context.Context, admin *actors.ClusterAdmin) error {
 		}
 	}
 	where := " of " + admin.Compute.Name
-	wait := func(o client.Object, what string) {
+	unsettled := func(o client.Object, what string) {
 		h.unsettled = append(h.unsettled, what+" "+o.GetNamespace()+"/"+o.GetName()+where)
 	}
 	subjects := map[string]string{}
@@ -153,21 +158,21 @@ func (h *holdings) add(ctx context.Context, admin *actors.ClusterAdmin) error {
 		ns := &namespaces.Items[i]
 		subjects[ns.Name] = (&actors.Team{Namespace: ns, Admin: admin}).Subject()
 		if !ns.DeletionTimestamp.IsZero() {
-			wait(ns, "terminating namespace")
+			unsettled(ns, "terminating namespace")
 		}
 	}
 	for i := range claims.Items {
 		c := &claims.Items[i]
 		h.seek(c, "claim"+where)
 		if c.Status.Phase != corev1.ClaimBound || !c.DeletionTimestamp.IsZero() {
-			wait(c, string(c.Status.Phase)+" claim")
+			unsettled(c, string(c.Status.Phase)+" claim")
 		}
 	}
 	for i := range volumes.Items {
 		v := &volumes.Items[i]
 		h.seek(v, "volume"+where)
 		if v.Status.Phase != corev1.VolumeBound || !v.DeletionTimestamp.IsZero() {
-			wait(v, string(v.Status.Phase)+" volume")
+			unsettled(v, string(v.Status.Phase)+" volume")
 		}
 		if v.Spec.CSI != nil && v.Spec.ClaimRef != nil {
 			h.owners[v.Spec.CSI.VolumeHandle] = subjects[v.Spec.ClaimRef.Namespace]
@@ -176,14 +181,14 @@ func (h *holdings) add(ctx context.Context, admin *actors.ClusterAdmin) error {
 	for i := range snapshots.Items {
 		s := &snapshots.Items[i]
 		if s.Status == nil || s.Status.ReadyToUse == nil || !*s.Status.ReadyToUse || !s.DeletionTimestamp.IsZero() {
-			wait(s, "unready snapshot")
+			unsettled(s, "unready snapshot")
 		}
 	}
 	for i := range contents.Items {
 		c := &contents.Items[i]
 		h.seek(c, "snapshot content"+where)
 		if c.Status == nil || c.Status.SnapshotHandle == nil || !c.DeletionTimestamp.IsZero() {
-			wait(c, "unready snapshot content")
+			unsettled(c, "unready snapshot content")
 			continue
 		}
 		h.owners[*c.Status.SnapshotHandle] = subjects[c.Spec.VolumeSnapshotRef.Namespace]

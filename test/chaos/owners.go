@@ -46,24 +46,34 @@ func (o *owners) look(ctx context.Context) ([]actors.Volume, error) {
 	for _, v := range volumes {
 		o.judge(v)
 	}
+	o.compare(volumes)
+	return volumes, nil
+}
+
+// compare looks for volumes that were made from another tenant's.
+func (o *owners) compare(volumes []actors.Volume) {
 	for _, v := range volumes {
 		if parent, known := o.of[v.Parent]; known && parent != v.Owner {
 			o.crossed.broken("volume %s of %s was made from volume %s of %s", v.Name, v.Owner, v.Parent, parent)
 		}
 	}
-	o.crossed.held(1)
-	return volumes, nil
+	o.crossed.held()
 }
 
+// judge compares the owner of a volume with the claim that it was recorded for. A
+// snapshot is recorded for none: it belongs to whom its volume belonged to.
 func (o *owners) judge(v actors.Volume) {
 	before, seen := o.of[v.ID]
+	parent, known := o.of[v.Parent]
 	o.of[v.ID] = v.Owner
 	switch {
 	case seen && before != v.Owner:
 		o.owned.broken("volume %s was %s's and is %s's", v.Name, before, v.Owner)
+	case v.Namespace == "" && known && v.Owner == parent:
+		o.owned.held()
 	case !o.tenants.is(v.Owner, v.Namespace):
 		o.owned.broken("volume %s of claim %s/%s belongs to %q", v.Name, v.Namespace, v.Claim, v.Owner)
 	default:
-		o.owned.held(1)
+		o.owned.held()
 	}
 }

@@ -134,15 +134,14 @@ func (r *run) befall(ctx context.Context, f fault) {
 		return
 	case <-time.After(f.Lasts):
 	}
-	since := time.Now()
+	since := over()
 	if end != nil {
 		if err := end(ctx); err != nil && ctx.Err() == nil {
 			r.restarts.broken("after %s: %v", f, err)
 		} else {
-			r.restarts.held(1)
+			r.restarts.held()
 		}
 	}
-	over()
 	r.recoveries.after(ctx, f, since)
 }
 
@@ -151,7 +150,7 @@ func (r *run) watchComponents(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			r.stays.held(1)
+			r.stays.held()
 			return
 		case err := <-r.site.env.Failed():
 			r.stays.broken("%v", err)

@@ -64,7 +64,7 @@ func schedule(seed uint64, length time.Duration, lanes []lane) []fault {
 		if len(l.kinds) == 0 {
 			continue
 		}
-		chance := rand.New(rand.NewPCG(seed, uint64(i))) //nolint:gosec // G404, G115: what it draws must come again
+		chance := rand.New(rand.NewPCG(seed, uint64(i)))
 		var deck []int
 		for at := firstFault + between(chance, 0, leastRoom); ; {
 			if len(deck) == 0 {

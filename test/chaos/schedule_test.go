@@ -58,7 +58,7 @@ func TestFaultsOfALaneLeaveRoomToRecover(t *testing.T) {
 	for seed := range uint64(50) {
 		ends := map[string]time.Duration{}
 		for _, f := range schedule(seed, full, lanes(t, "")) {
-			if end, any := ends[f.Lane]; any && f.At < end+leastRoom {
+			if end, before := ends[f.Lane]; before && f.At < end+leastRoom {
 				t.Errorf("seed %d: %s comes %v after the one before it in its lane", seed, f, f.At-end)
 			}
 			k := kindNamed(f.Kind)

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -68,13 +72,14 @@ func (s *secrets) look(ctx context.Context, admin *actors.ClusterAdmin) error {
 	}
 	for _, secret := range list.Items {
 		if token := string(secret.Data[tenancy.TokenKey]); token != "" && secret.DeletionTimestamp.IsZero() {
-			s.judge(admin.Compute.Name, secret.Name, token)
+			s.judge(ctx, admin, secret.Name, token)
 		}
 	}
 	return nil
 }
 
-func (s *secrets) judge(cluster, secret, token string) {
+func (s *secrets) judge(ctx context.Context, admin *actors.ClusterAdmin, secret, token string) {
+	cluster := admin.Compute.Name
 	var claims jwt.RegisteredClaims
 	// Unverified: it is looked at, not trusted.
 	if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil || claims.ExpiresAt == nil {
@@ -83,11 +88,43 @@ func (s *secrets) judge(cluster, secret, token string) {
 	}
 	s.remember(token, claims.ID)
 	now, expired := time.Now(), claims.ExpiresAt.Time
-	if now.After(expired) && !s.timeline.starved(cluster, expired.Add(-refreshSlack), now, starvedAfter) {
+	excused := func() bool {
+		return s.timeline.starved(cluster, expired.Add(-refreshSlack), now, starvedAfter) || s.unused(ctx, admin, secret)
+	}
+	if now.After(expired) && !excused() {
 		s.fresh.broken("Secret %s of %s: its token ended %.1f s ago, at %s", secret, cluster, now.Sub(expired).Seconds(), expired.Format(time.TimeOnly))
 		return
 	}
-	s.fresh.held(1)
+	s.fresh.held()
+}
+
+// unused is whether a Secret is a retired one that nothing refers to, and is to go:
+// it is kept a minute longer than that, and not refreshed.
+func (s *secrets) unused(ctx context.Context, admin *actors.ClusterAdmin, secret string) bool {
+	if _, retired := admin.Layout.RetiredOf(tenancy.SecretRef{Namespace: admin.Layout.TokenNamespace, Name: secret}); !retired {
+		return false
+	}
+	var volumes corev1.PersistentVolumeList
+	var contents snapshotv1.VolumeSnapshotContentList
+	if err := errors.Join(admin.List(ctx, &volumes), admin.List(ctx, &contents)); err != nil {
+		return true // nobody can say; it is looked at again
+	}
+	for i := range volumes.Items {
+		if names(&volumes.Items[i], secret) {
+			return false
+		}
+	}
+	for i := range contents.Items {
+		if names(&contents.Items[i], secret) {
+			return false
+		}
+	}
+	return true
+}
+
+// names is whether an object is deleted with the token of a Secret.
+func names(o client.Object, secret string) bool {
+	return slices.Contains(slices.Collect(maps.Values(o.GetAnnotations())), secret)
 }
 
 func (s *secrets) remember(token, id string) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
@@ -18,6 +19,10 @@ import (
 const (
 	// tokenLife is short, so that every token is replaced many times in a run.
 	tokenLife = time.Minute
+	// retryMax is how long the CSI sidecars wait at most before they try again what
+	// failed. By themselves they take five minutes, after which it would not be seen
+	// whether all works again.
+	retryMax = 20 * time.Second
 	// auditDisk is what the audit log of a replica of the issuer has room on, in
 	// bytes: several times what the longest run writes.
 	auditDisk = 64 << 20
@@ -49,7 +54,7 @@ func newSite(ctx context.Context, dir string, out io.Writer) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, Out: out})
+	env, err := cluster.New(cluster.Config{Dir: dir, Binaries: binaries, TokenLife: tokenLife, RetryMax: retryMax, Out: out})
 	if err != nil {
 		return nil, err
 	}
@@ -202,11 +207,18 @@ func (s *site) makeTeams(ctx context.Context, n int, known *tenants) ([]*actors.
 				return err
 			}
 			known.add(team)
-			handles, err := team.MakeBound(making, team.Claim(vault, actors.CSIClass))
+			// The API server learns of a team's rights a moment after they were given.
+			err = cluster.Poll(making, recoveryLimit, func(ctx context.Context) error {
+				return client.IgnoreAlreadyExists(team.Create(ctx, team.Claim(vault, actors.CSIClass)))
+			})
+			if err != nil {
+				return fmt.Errorf("make the vault of %s: %w", team.User, err)
+			}
+			handle, err := team.WaitBound(making, vault)
 			if err != nil {
 				return err
 			}
-			known.addVault(team, handles[0])
+			known.addVault(team, handle)
 			teams[i] = team
 			return nil
 		})

@@ -22,7 +22,8 @@ type spell struct {
 // befalls is whether the fault is about the storage side or that compute cluster.
 func (f fault) befalls(cluster string) bool { return f.Lane == storageLane || f.Lane == cluster }
 
-// begin notes that a fault comes into force, and returns what notes its end.
+// begin notes that a fault comes into force, and returns what notes its end and
+// says when that was.
 func (t *timeline) begin(f fault) (end func() time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,7 +45,7 @@ func (t *timeline) met(cluster string, from, to time.Time, while time.Duration) 
 	defer t.mu.Unlock()
 	var met []spell
 	for _, s := range t.spells {
-		over := !s.until.IsZero() && s.until.Add(while).Before(from)
+		over := !s.until.IsZero() && !s.until.Add(while).After(from)
 		if s.befalls(cluster) && s.from.Before(to) && !over {
 			met = append(met, s)
 		}

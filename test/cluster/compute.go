@@ -56,6 +56,7 @@ type Compute struct {
 	env       *Environment
 	dir       folder
 	server    string // URL of the API server
+	etcd      string // URL of etcd
 	authority *authority
 	config    *rest.Config
 
@@ -151,6 +152,9 @@ func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 			"--kubeconfig=" + kubeconfigs[snapshotControllerAccount],
 		}},
 	} {
+		if e.cfg.RetryMax > 0 {
+			what.args = append(what.args, retrying(what.name, e.cfg.RetryMax)...)
+		}
 		what.name = c.Name + "-" + what.name
 		what.restarts = true // those that lose the driver's socket end
 		// Their defaults make events come minutes late where many claims are made.
@@ -161,6 +165,15 @@ func (e *Environment) StartDriver(ctx context.Context, c *Compute) error {
 	}
 	e.started(c.Name+": CSI driver "+DriverName, began)
 	return nil
+}
+
+// retrying are the flags by which a CSI sidecar tries again after that long at most.
+func retrying(sidecar string, most time.Duration) []string {
+	args := []string{"--retry-interval-max=" + most.String()}
+	if sidecar == "csi-snapshotter" {
+		args = append(args, "--resync-period="+most.String())
+	}
+	return args
 }
 
 func (e *Environment) applySnapshotCRDs(ctx context.Context, c *Compute) error {

@@ -33,12 +33,12 @@ func (e *Environment) startControlPlane(ctx context.Context, c *Compute) error {
 	if err != nil {
 		return err
 	}
-	etcd := "http://" + loopback(ports[0])
-	if err := e.startEtcd(ctx, c, etcd, "http://"+loopback(ports[1])); err != nil {
+	c.etcd = "http://" + loopback(ports[0])
+	if err := e.startEtcd(ctx, c, "http://"+loopback(ports[1])); err != nil {
 		return err
 	}
 	c.server = "https://" + e.at(ports[2])
-	accountKey, err := e.startAPIServer(ctx, c, etcd, ports[2])
+	accountKey, err := e.startAPIServer(ctx, c, ports[2])
 	if err != nil {
 		return err
 	}
@@ -54,27 +54,27 @@ func (e *Environment) startControlPlane(ctx context.Context, c *Compute) error {
 	return nil
 }
 
-func (e *Environment) startEtcd(ctx context.Context, c *Compute, clients, peers string) error {
+func (e *Environment) startEtcd(ctx context.Context, c *Compute, peers string) error {
 	_, err := e.supervisor.start(ctx, spec{
 		name: c.Name + "-etcd", path: e.cfg.Binaries.Etcd,
 		abrupt: true, // its data goes with it
 		args: []string{
 			"--name=" + c.Name,
 			"--data-dir=" + c.dir.path("etcd"),
-			"--listen-client-urls=" + clients, "--advertise-client-urls=" + clients,
+			"--listen-client-urls=" + c.etcd, "--advertise-client-urls=" + c.etcd,
 			"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers,
 			"--initial-cluster=" + c.Name + "=" + peers,
 			// The data need not outlive the machine, and syncing is most of the cost.
 			"--unsafe-no-fsync",
 			"--log-level=warn",
 		},
-		ready: httpOK(clients + "/readyz"),
+		ready: httpOK(c.etcd + "/readyz"),
 	})
 	return err
 }
 
 // startAPIServer returns the file with the private key of ServiceAccounts.
-func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd string, port int) (accountKey string, err error) {
+func (e *Environment) startAPIServer(ctx context.Context, c *Compute, port int) (accountKey string, err error) {
 	if c.authority, err = newAuthority(c.Name); err != nil {
 		return "", err
 	}
@@ -132,7 +132,7 @@ func (e *Environment) startAPIServer(ctx context.Context, c *Compute, etcd strin
 		name: c.Name + "-apiserver", path: e.cfg.Binaries.KubeAPIServer,
 		abrupt: true, // draining its connections takes it over ten seconds
 		args: []string{
-			"--etcd-servers=" + etcd,
+			"--etcd-servers=" + c.etcd,
 			"--bind-address=" + e.cfg.Address, "--advertise-address=" + e.cfg.Address,
 			"--secure-port=" + strconv.Itoa(port),
 			"--endpoint-reconciler-type=" + reconciler,

@@ -38,6 +38,10 @@ type Config struct {
 	// cluster's SDK listen on and are known by; 127.0.0.1 if empty. What runs in
 	// network namespaces of its own, as Pods do, cannot reach that one.
 	Address string
+	// RetryMax is how long the CSI sidecars wait at most before they try again what
+	// failed; their own five minutes, and a quarter of an hour for snapshots that
+	// they have given up on, if zero.
+	RetryMax time.Duration
 	// Front puts a Front before the issuer, under the issuer's URL.
 	Front bool
 	// Out gets a line for each thing that was started; nil for none.

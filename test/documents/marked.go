@@ -31,7 +31,7 @@ func Rewrite(path string, marks Marks, change func(old string) (string, error)) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := os.WriteFile(path, []byte(before+begin+text+end+after), 0o644); err != nil { //nolint:gosec // G306: documents are for all
+	if err := os.WriteFile(path, []byte(before+begin+text+end+after), 0o644); err != nil {
 		return fmt.Errorf("write the document: %w", err)
 	}
 	return nil

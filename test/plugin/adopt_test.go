@@ -20,7 +20,9 @@ func TestAdopt(t *testing.T) {
 	f := before(t, "k14c1", true)
 	f.install(t)
 
+	stop := f.mountAllTheWhile(t)
 	f.migrate(t, f.reader(t))
+	stop()
 	report, code := f.audit(t)
 	if code != 0 || len(report.Findings) > 0 {
 		t.Errorf("audit after adoption: exit %d\n%s", code, summary(report))

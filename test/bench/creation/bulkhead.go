@@ -2,7 +2,7 @@ package creation
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -11,14 +11,14 @@ import (
 
 // Bulkhead is the chart with its defaults: the first layer and the webhook.
 var Bulkhead = Kind{
-	Name: "Bulkhead", cluster: "bulkhead", guards: true,
+	Name: "Bulkhead", cluster: "bulkhead", guards: true, asked: "bulkhead-bulkhead-webhook",
 	start:   bulkhead(""),
 	settled: leavesPlainClaimsAlone,
 }
 
 // WebhookAlone is Bulkhead as it is on API servers that have no policies.
 var WebhookAlone = Kind{
-	Name: "Bulkhead's webhook alone", cluster: "webhook", guards: true,
+	Name: "Bulkhead's webhook alone", cluster: "webhook", guards: true, asked: "webhook-bulkhead-webhook",
 	start: bulkhead("firstLayer: {mutating: false, validating: false}"),
 }
 
@@ -58,7 +58,7 @@ func leavesPlainClaimsAlone(ctx context.Context, c *Contender) error {
 	}
 	after, err := asked()
 	if err == nil && after != before {
-		err = fmt.Errorf("a plain claim is sent to the webhook")
+		err = errors.New("a plain claim is sent to the webhook")
 	}
 	return err
 }

@@ -30,6 +30,8 @@ type Kind struct {
 	start func(ctx context.Context, s *Stage, cluster string) (*cluster.Compute, error)
 	// guards is whether anything is injected and refused at all.
 	guards bool
+	// asked is the process that the API server asks, empty if there is none.
+	asked string
 	// settled, which may be nil, returns nil once what is at admission has heard of
 	// the class.
 	settled func(context.Context, *Contender) error
@@ -46,6 +48,9 @@ var Nothing = Kind{
 // Contender is a control plane with something at admission.
 type Contender struct {
 	Kind
+	// Processes are those that work on the creation of a claim: etcd, the API
+	// server and whom it asks.
+	Processes []*cluster.Process
 
 	team    *actors.Team
 	clients []corev1client.PersistentVolumeClaimInterface
@@ -97,6 +102,10 @@ func (s *Stage) Start(ctx context.Context, kind Kind) (*Contender, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s does not do what is compared: %w", kind.Name, err)
+	}
+	c.Processes = []*cluster.Process{compute.Process("etcd"), compute.Process("apiserver")}
+	if kind.asked != "" {
+		c.Processes = append(c.Processes, s.env.Process(kind.asked))
 	}
 	return c, nil
 }

@@ -27,7 +27,7 @@ func (k Claim) String() string {
 	if k == Clone {
 		return "clone"
 	}
-	return "plain"
+	return "plain claim"
 }
 
 // object is the claim as its team writes it.
@@ -65,7 +65,7 @@ func (c *Contender) Create(ctx context.Context, what Claim, clients, number int)
 				if i >= number {
 					return nil
 				}
-				claim := what.object(c, fmt.Sprintf("%s-%d", what, c.made.Add(1)))
+				claim := what.object(c, fmt.Sprintf("claim-%d", c.made.Add(1)))
 				start := time.Now()
 				created, err := client.Create(ctx, claim, metav1.CreateOptions{})
 				sample.Each[i] = time.Since(start)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -15,7 +14,7 @@ import (
 
 // Minimal is a webhook of controller-runtime that is asked twice about each claim
 // and looks nothing up.
-var Minimal = Kind{Name: "minimal webhook", cluster: "minimal", guards: true, start: startMinimal}
+var Minimal = Kind{Name: "minimal webhook", cluster: "minimal", guards: true, asked: "minimal-webhook", start: startMinimal}
 
 func startMinimal(ctx context.Context, s *Stage, name string) (*cluster.Compute, error) {
 	compute, err := s.env.StartControlPlane(ctx, name)
@@ -42,9 +41,9 @@ func startMinimal(ctx context.Context, s *Stage, name string) (*cluster.Compute,
 	_, err = s.env.StartProgram(ctx, cluster.Program{
 		Name: "minimal-webhook", Path: s.minimal,
 		Args: []string{"--address=" + addresses[0], "--certificates=" + certificates, "--class=" + actors.CSIClass},
-		Ready: func(context.Context) error {
+		Ready: func(ctx context.Context) error {
 			// Whether it answers right is proven through the API server.
-			connection, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addresses[0], &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is asked
+			connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", addresses[0])
 			if err != nil {
 				return err
 			}

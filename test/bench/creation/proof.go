@@ -27,7 +27,7 @@ func (c *Contender) prove(ctx context.Context) error {
 	for _, good := range []Claim{Plain, Clone} {
 		claim, err := try(good.object(c, "good"))
 		if err != nil {
-			return fmt.Errorf("a %s claim: %w", good, err)
+			return fmt.Errorf("a %s: %w", good, err)
 		}
 		if err := c.injected(claim); err != nil {
 			return err

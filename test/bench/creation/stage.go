@@ -23,7 +23,7 @@ func NewStage(ctx context.Context, binaries *cluster.Binaries, progress io.Write
 	if err != nil {
 		return nil, err
 	}
-	s := &Stage{env: env, binaries: binaries, minimal: filepath.Join(env.Dir, "minimal")}
+	s := &Stage{env: env, binaries: binaries, minimal: filepath.Join(env.Dir, "minimal-webhook")}
 	if err := s.set(ctx); err != nil {
 		s.Clear()
 		return nil, err

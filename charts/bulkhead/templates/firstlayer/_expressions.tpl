@@ -68,22 +68,32 @@ has(object.metadata.annotations)
 {{- define "bulkhead.cel.pointedElsewhere" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 {{- $here := dict "context" . "namespace" "request.namespace" -}}
-{{- $name := include "bulkhead.cel.tokenSecretName" $here -}}
-{{- $namespace := include "bulkhead.cel.tokenSecretNamespace" $here -}}
+{{- $name := $keys.authSecretName | toJson -}}
+{{- $namespace := $keys.authSecretNamespace | toJson -}}
 (has(object.metadata.annotations)
-&& (object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue({{ $name }}) != {{ $name }}
-|| object.metadata.annotations[?{{ $keys.authSecretNamespace | toJson }}].orValue({{ $namespace }}) != {{ $namespace }}))
-|| (has(object.metadata.labels)
+&& (({{ $name }} in object.metadata.annotations && object.metadata.annotations[{{ $name }}] != {{ include "bulkhead.cel.tokenSecretName" $here }})
+|| ({{ $namespace }} in object.metadata.annotations && object.metadata.annotations[{{ $namespace }}] != {{ include "bulkhead.cel.tokenSecretNamespace" $here }})))
+|| {{ include "bulkhead.cel.labelled" . }}
+{{- end }}
+
+{{/* Whether a label points it anywhere. */}}
+{{- define "bulkhead.cel.labelled" -}}
+{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
+(has(object.metadata.labels)
 && ({{ $keys.authSecretName | toJson }} in object.metadata.labels || {{ $keys.authSecretNamespace | toJson }} in object.metadata.labels))
 {{- end }}
 
-{{/* Whether a rule may have something against a key among the annotations or labels. */}}
+{{/*
+Whether a rule may have something against a key among the annotations or labels:
+(dict "context" $ "pointed" true) if it is known by then that two annotations are
+those that point the claim to its token.
+*/}}
 {{- define "bulkhead.cel.suspiciousKey" -}}
-{{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
-{{- $whole := concat $keys.forbidden (ternary list $keys.tunable (eq .Values.webhook.rules.tunable "allow")) -}}
+{{- $keys := (include "bulkhead.firstLayer" .context | fromYaml).keys -}}
+{{- $whole := concat $keys.forbidden (ternary list $keys.tunable (eq .context.Values.webhook.rules.tunable "allow")) -}}
 {{- range $i, $field := list "annotations" "labels" -}}
 {{ if $i }}
-|| {{ end }}(has(object.metadata.{{ $field }}) && object.metadata.{{ $field }}.exists(k, k in {{ $whole | toJson }}
+|| {{ end }}(has(object.metadata.{{ $field }}){{ if and $.pointed (not $i) }} && size(object.metadata.annotations) > 2{{ end }} && object.metadata.{{ $field }}.exists(k, k in {{ $whole | toJson }}
 {{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}
 || k.startsWith({{ . | toJson }})
 {{- end }}))
@@ -93,6 +103,15 @@ has(object.metadata.annotations)
 {{/* The kind of a data source, "<kind>.<group>": its field. The core group may be null. */}}
 {{- define "bulkhead.cel.sourceKind" -}}
 object.spec.{{ . }}.kind + "." + (object.spec.{{ . }}.?apiGroup.orValue(null) == null ? "" : object.spec.{{ . }}.apiGroup)
+{{- end }}
+
+{{/* Whether a rule of the first layer may have something against a claim of ours: as suspiciousKey. */}}
+{{- define "bulkhead.cel.suspiciousClaim" -}}
+{{- range $field := list "dataSource" "dataSourceRef" -}}
+(has(object.spec.{{ $field }}) && !({{ include "bulkhead.cel.sourceKind" $field }} in {{ include "bulkhead.cel.sourceKinds" $.context }}))
+|| {{ end -}}
+(has(object.spec.dataSourceRef) && !(object.spec.dataSourceRef.?namespace.orValue("") in ["", request.namespace]))
+|| {{ include "bulkhead.cel.suspiciousKey" . }}
 {{- end }}
 
 {{/* The kinds that a claim may take its data from. */}}
@@ -113,8 +132,10 @@ object.spec.{{ . }}.kind + "." + (object.spec.{{ . }}.?apiGroup.orValue(null) ==
 
 {{/*
 What each policy judges. A rule is a list of reasons to refuse, empty if there is
-none; the name of its template is its id. Where "suspicious" names a template, there
-is none unless that holds: then no rule is asked.
+none; the name of its template is its id. "match" names templates of conditions, one
+or several. Each of those that are called suspicious holds wherever a rule has a
+reason, and for few other objects: the API server would look for the words of a
+denial even where there is none.
 */}}
 {{- define "bulkhead.firstLayer.policies" -}}
 # Claims of the classes that are known to be ours: the webhook adds a match
@@ -123,15 +144,14 @@ is none unless that holds: then no rule is asked.
   rules: [BH-A1, BH-A10, BH-A2, BH-A4]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
-  match: hasClass
+  match: [hasClass, suspiciousClaim]
   variables: claims
-  suspicious: claims
 # Claims of any class: Stork acts on these annotations alone.
 - name: references
   rules: [BH-A5]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
-  suspicious: references
+  match: [suspiciousReference]
 - name: pods
   rules: [BH-C5]
   resources: [pods]
@@ -180,16 +200,16 @@ is none unless that holds: then no rule is asked.
     {{- end }}
 {{- end }}
 
-{{- define "bulkhead.firstLayer.suspicious.claims" -}}
-{{- range $field := list "dataSource" "dataSourceRef" -}}
-(has(object.spec.{{ $field }}) && !({{ include "bulkhead.cel.sourceKind" $field }} in {{ include "bulkhead.cel.sourceKinds" $ }}))
-|| {{ end -}}
-(has(object.spec.dataSourceRef) && !(object.spec.dataSourceRef.?namespace.orValue("") in ["", request.namespace]))
-|| {{ include "bulkhead.cel.suspiciousKey" . }}
+{{- define "bulkhead.firstLayer.match.suspiciousClaim" -}}
+- name: suspicious
+  expression: >-
+    {{- include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }}
 {{- end }}
 
-{{- define "bulkhead.firstLayer.suspicious.references" -}}
-{{ include "bulkhead.cel.pointedElsewhere" . }}
+{{- define "bulkhead.firstLayer.match.suspiciousReference" -}}
+- name: suspicious
+  expression: >-
+    {{- include "bulkhead.cel.pointedElsewhere" . | nindent 4 }}
 {{- end }}
 
 {{/* Another namespace is another tenant's, unless this one is of a labelled tenant: then the webhook knows. */}}

@@ -24,7 +24,7 @@ not be converted to a version that is not served.
 - {name: storageclasses, mutate: true, group: storage.k8s.io, versions: [v1], resources: [storageclasses], scope: Cluster}
 - {name: volumeattributesclasses, creationOnly: true, group: storage.k8s.io, versions: [v1, v1beta1, v1alpha1], resources: [volumeattributesclasses], scope: Cluster}
 - {name: persistentvolumeclaims, mutate: true, mutateMatch: claiminjection, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
-- {name: claimreferences, mutate: true, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
+- {name: claimreferences, namespaced: true, group: "", versions: [v1], resources: [persistentvolumeclaims, persistentvolumeclaims/status], scope: Namespaced}
 - {name: persistentvolumes, mutate: true, group: "", versions: [v1], resources: [persistentvolumes, persistentvolumes/status], scope: Cluster}
 - {name: provisionedvolumes, mutate: true, dispensable: true, creationOnly: true, group: "", versions: [v1], resources: [persistentvolumes], scope: Cluster}
 - {name: pods, creationOnly: true, namespaced: true, group: "", versions: [v1], resources: [pods], scope: Namespaced}
@@ -277,14 +277,15 @@ or by hand, it never leaves the API server.
     || has(object.spec.dataSource)
     || has(object.spec.dataSourceRef)
     || !({{ include "bulkhead.cel.pointed" . | nindent 4 }})
-    || {{ include "bulkhead.cel.suspiciousKey" . | nindent 4 }})
+    || {{ include "bulkhead.cel.suspiciousKey" (dict "context" . "pointed" true) | nindent 4 }})
     && ({{ $data.className }} != "" || object.spec.?volumeAttributesClassName.orValue("") != "")
     && !({{ include "bulkhead.match.claimHasReference" . }}))
 {{- end }}
 
 {{/*
-Nothing but the annotations is injected. What the first layer would refuse is sent
-all the same, so that the user learns the webhook's reasons with its.
+Nothing but the annotations is injected, whatever a claim of ours refers to. What
+the first layer would refuse is sent all the same, so that the user learns the
+webhook's reasons with its.
 */}}
 {{- define "bulkhead.match.claiminjection" -}}
 {{ include "bulkhead.match.claimChanged" . }}
@@ -292,9 +293,9 @@ all the same, so that the user learns the webhook's reasons with its.
   expression: >-
     !has(object.spec)
     || ((!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
-    || {{ include "bulkhead.firstLayer.suspicious.claims" . | nindent 4 }})
-    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
-    && !({{ include "bulkhead.match.claimHasReference" . }}))
+    || {{ include "bulkhead.cel.labelled" . | nindent 4 }}
+    || {{ include "bulkhead.cel.suspiciousClaim" (dict "context" . "pointed" true) | nindent 4 }})
+    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != "")
 {{- end }}
 
 {{/*
@@ -313,11 +314,12 @@ end in a volume of ours.
 has(object.spec)
     && (object.spec.?volumeName.orValue("") != ""
     || has(object.spec.selector)
-    || (has(object.spec.storageClassName)
-    && object.metadata.?annotations[?{{ $keys.betaStorageClass | toJson }}].orValue(object.spec.storageClassName) != object.spec.storageClassName)
+    || (has(object.metadata.annotations)
+    && ((has(object.spec.storageClassName)
+    && object.metadata.annotations[?{{ $keys.betaStorageClass | toJson }}].orValue(object.spec.storageClassName) != object.spec.storageClassName)
     {{- range $keys.storkSource }}
-    || (has(object.metadata.annotations) && {{ . | toJson }} in object.metadata.annotations)
-    {{- end }}
+    || {{ . | toJson }} in object.metadata.annotations
+    {{- end }}))
     || {{ include "bulkhead.cel.pointedElsewhere" . | nindent 4 }})
 {{- end }}
 
