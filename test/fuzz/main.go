@@ -83,6 +83,8 @@ func run(args []string) error {
 			fmt.Println(r)
 			if crash != nil {
 				fmt.Fprintln(os.Stderr, crash)
+			}
+			if r.failed {
 				found = append(found, fmt.Errorf("%s of %s failed", t.name, t.pkg)) //nolint:err113 // it is the verdict
 			}
 			if document == "" {
