@@ -66,7 +66,11 @@ func FuzzInspect(f *testing.F) {
 	other := "other.7e6f5d4c-3b2a-4190-8877-665544332211@k14c1"
 	shared := map[string]api.Ownership_AccessType{fuzzSubject: Read}
 	for _, o := range []*api.Ownership{
-		nil, {}, {Owner: fuzzSubject}, {Owner: other}, {Owner: other, Acls: &api.Ownership_AccessControl{}},
+		nil,
+		{},
+		{Owner: fuzzSubject},
+		{Owner: other},
+		{Owner: other, Acls: &api.Ownership_AccessControl{}},
 		{Owner: other, Acls: &api.Ownership_AccessControl{Collaborators: shared}},
 		{Owner: other, Acls: &api.Ownership_AccessControl{Groups: shared}},
 		{Owner: other, Acls: &api.Ownership_AccessControl{Public: &api.Ownership_PublicAccessControl{Type: Write}}},

@@ -83,6 +83,8 @@ func run(args []string) error {
 			fmt.Println(r)
 			if crash != nil {
 				fmt.Fprintln(os.Stderr, crash)
+			}
+			if r.failed {
 				found = append(found, fmt.Errorf("%s of %s failed", t.name, t.pkg)) //nolint:err113 // it is the verdict
 			}
 			if document == "" {
@@ -93,7 +95,7 @@ func run(args []string) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // it is ours
+		return err
 	}
 	return errors.Join(found...)
 }
@@ -102,7 +104,7 @@ func run(args []string) error {
 func stampOf(ctx context.Context, root string) (string, error) {
 	commit, err := measured.Commit(ctx, root)
 	if err != nil {
-		return "", err //nolint:wrapcheck // it says of what
+		return "", err
 	}
 	return time.Now().UTC().Format(time.DateOnly) + " " + commit, nil
 }

@@ -20,8 +20,10 @@ type row struct {
 	// there are.
 	fresh, corpus int
 	coverage      float64 // of the package's statements, in percent
-	failed        bool
-	stamp         string
+	// failed is whether an input fails, unconfirmed whether one did and does not when
+	// it is tried again.
+	failed, unconfirmed bool
+	stamp               string
 }
 
 const heading = "| package | target | ran for | processor | executions | new inputs | inputs | statements of the package | result | when, commit |\n" +
@@ -31,8 +33,11 @@ func (r row) key() string { return fmt.Sprintf("| %s | %s |", r.pkg, r.name) }
 
 func (r row) String() string {
 	result := "nothing found"
-	if r.failed {
+	switch {
+	case r.failed:
 		result = "**failed**"
+	case r.unconfirmed:
+		result = "ended early: an input hung, and does not again"
 	}
 	return fmt.Sprintf("%s %s | %s | %d | %d | %d | %.1f %% | %s | %s |",
 		r.key(), r.took.Round(time.Second), r.processor.Round(time.Second), r.executions, r.fresh, r.corpus, r.coverage, result, r.stamp)
@@ -43,9 +48,8 @@ func (r row) String() string {
 func keep(document string, all []target, fresh row) error {
 	machine, err := measured.Machine()
 	if err != nil {
-		return err //nolint:wrapcheck // it says of what
+		return err
 	}
-	//nolint:wrapcheck // it names the document
 	return documents.Rewrite(document, documents.WrittenBy("make fuzz"), func(old string) (string, error) {
 		var text strings.Builder
 		text.WriteString("On " + machine + ".\n\n" + heading)
