@@ -150,20 +150,14 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 		"audience":             {c.cfg.StorageCluster},
 		"scope":                {Scope(t)},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
+	resp, body, err := c.ask(ctx, form)
+	if err == nil && resp.StatusCode >= http.StatusInternalServerError && resp.Close {
+		// This replica of the issuer cannot, and has ended the connection for the next one
+		// to find another.
+		resp, body, err = c.ask(ctx, form)
+	}
 	if err != nil {
 		return Token{}, fmt.Errorf("exchange for %s: %w", t, err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return Token{}, fmt.Errorf("exchange for %s: %w", t, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return Token{}, fmt.Errorf("exchange for %s: read the answer: %w", t, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return Token{}, refusal(resp, body)
@@ -176,6 +170,26 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 		return Token{}, fmt.Errorf("exchange for %s: the answer lacks a token or its life", t)
 	}
 	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second, Policy: answer.Policy}, nil
+}
+
+// ask sends one request and reads the answer.
+func (c *Client) ask(ctx context.Context, form url.Values) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // the caller says what for
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // as above
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return resp, body, nil
 }
 
 func refusal(resp *http.Response, body []byte) *Error {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +135,41 @@ func TestWorkersKeepTheirConnections(t *testing.T) {
 	callers.Range(func(any, any) bool { connections++; return true })
 	if connections > workers {
 		t.Errorf("%d workers made %d connections for %d exchanges each", workers, connections, exchanges)
+	}
+}
+
+func TestAnAnswerThatEndsTheConnectionIsAskedOnceMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		failures     int32
+		ends         bool
+		wantRequests int32
+		wantToken    bool
+	}{
+		"another replica has a token": {1, true, 2, true},
+		"no replica has one":          {9, true, 2, false},
+		"the connection is kept":      {1, false, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			issuer := client(t, func(w http.ResponseWriter, _ *http.Request) {
+				if requests.Add(1) > c.failures {
+					fmt.Fprint(w, `{"access_token":"x","token_type":"Bearer","expires_in":60}`)
+					return
+				}
+				if c.ends {
+					w.Header().Set("Connection", "close")
+				}
+				w.WriteHeader(http.StatusInternalServerError)
+				fmt.Fprint(w, `{"error":"server_error","error_description":"the exchange could not be recorded"}`)
+			})
+			_, err := issuer.Exchange(t.Context(), tenant)
+			if refusal := (*Error)(nil); (err == nil) != c.wantToken || (err != nil && !errors.As(err, &refusal)) {
+				t.Errorf("got %v", err)
+			}
+			if got := requests.Load(); got != c.wantRequests {
+				t.Errorf("asked %d times, want %d", got, c.wantRequests)
+			}
+		})
 	}
 }
 
