@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ const (
 	reasonDeleted   = "the Secret is being deleted"
 	reasonKey       = "its key is not published any more"
 	reasonPolicy    = "the policy has changed"
+	reasonUnasked   = "the issuer was not asked yet"
 )
 
 // errWaiting says that an item waits for the issuer and will be woken.
@@ -46,6 +48,10 @@ type minter struct {
 	unscheduled *flowcontrol.Backoff
 	published   publications
 	refusals    refusals
+	// asked is whether the issuer was asked for anything. A leader that finds every
+	// token fresh replaces one all the same: else nobody could tell for half an hour
+	// whether the next ones are to be had.
+	asked atomic.Bool
 }
 
 // minted is a token that was proven, and the Secret that should hold it.
@@ -65,6 +71,9 @@ func (m *minter) fresh(ctx context.Context, k key, s slot, secret *corev1.Secret
 		old, _ = recordOf(secret)
 	}
 	reason := m.due(old, s, secret, now)
+	if reason == "" && m.asked.CompareAndSwap(false, true) {
+		reason = reasonUnasked
+	}
 	if reason == "" {
 		m.published.drop(s.ref)
 		return nil, old.refresh.Sub(now), nil
@@ -139,6 +148,7 @@ func (m *minter) mint(ctx context.Context, k key, tenant tenancy.Tenant, expires
 	if !ok {
 		return provenToken{}, errWaiting
 	}
+	m.asked.Store(true)
 	start := m.now()
 	token, err := m.issuer.Exchange(ctx, tenant)
 	m.metrics.exchange.Observe(m.now().Sub(start).Seconds())
