@@ -120,7 +120,7 @@ func (f *fleet) clear(ctx context.Context) error {
 		return err
 	}
 	err = inTurn(ctx, fillers, len(all), func(ctx context.Context, number int) error {
-		return f.admin.CoreV1().Secrets(all[number].Namespace).Delete(ctx, all[number].Name, metav1.DeleteOptions{}) //nolint:wrapcheck // the caller says what of
+		return f.admin.CoreV1().Secrets(all[number].Namespace).Delete(ctx, all[number].Name, metav1.DeleteOptions{})
 	})
 	if err != nil {
 		return fmt.Errorf("delete token Secrets: %w", err)

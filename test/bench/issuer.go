@@ -114,7 +114,7 @@ func exchanges(ctx context.Context, s *session, env *cluster.Environment, c *clu
 	signOne := func(context.Context, int) error {
 		digest := sha256.Sum256(make([]byte, signedBytes))
 		_, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
-		return err //nolint:wrapcheck // the caller says what of
+		return err
 	}
 	server := env.Storage.Issuer.PID()
 	all := &exchanged{clients: clients}
@@ -205,7 +205,7 @@ func requester(env *cluster.Environment, c *cluster.Compute) (func(context.Conte
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{env.Storage.IssuerURL}}}
 	return func(ctx context.Context, _ int) error {
 		_, err := client.CoreV1().ServiceAccounts(releaseNamespace).CreateToken(ctx, sidecarAccount, request, metav1.CreateOptions{})
-		return err //nolint:wrapcheck // the caller says what of
+		return err
 	}, nil
 }
 

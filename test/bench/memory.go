@@ -203,7 +203,7 @@ func written(m *metav1.ObjectMeta, number int) {
 	m.CreationTimestamp = metav1.Now()
 	m.ManagedFields = []metav1.ManagedFieldsEntry{{
 		Manager: "csi-provisioner", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: &m.CreationTimestamp, FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:accessModes":{},"f:capacity":{".":{},"f:storage":{}},"f:storageClassName":{},"f:volumeMode":{},"f:volumeName":{}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:accessModes":{},"f:capacity":{".":{},"f:storage":{}},"f:storageClassName":{},"f:volumeMode":{},"f:volumeName":{}}}`),
 	}}
 }
 

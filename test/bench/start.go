@@ -219,5 +219,5 @@ func copyProgram(from, to string) error {
 	if _, err := io.Copy(file, bytes.NewReader(content)); err != nil {
 		return errors.Join(fmt.Errorf("copy a program: %w", err), file.Close())
 	}
-	return file.Close() //nolint:wrapcheck // it names the file
+	return file.Close()
 }
