@@ -72,11 +72,15 @@ func (o *orphans) left(ctx context.Context) ([]string, error) {
 	return append(held.unsettled, o.unheld(held, volumes)...), nil
 }
 
-// unheld are the volumes that nothing refers to.
+// unheld are the volumes that nothing refers to. Those that the storage cluster made
+// twice are counted apart.
 func (o *orphans) unheld(held holdings, volumes []actors.Volume) []string {
 	var orphans []string
+	o.owners.doubles.left = 0
 	for _, v := range volumes {
-		if _, ok := held.owners[v.ID]; !ok {
+		if _, ok := held.owners[v.ID]; !ok && o.owners.doubles.is(v) {
+			o.owners.doubles.left++
+		} else if !ok {
 			orphans = append(orphans, fmt.Sprintf("nothing refers to volume %s (%s) of %s, claim %s/%s", v.ID, v.Name, v.Owner, v.Namespace, v.Claim))
 		} else {
 			o.none.held()

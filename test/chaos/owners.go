@@ -18,7 +18,8 @@ type owners struct {
 	owned, crossed *check
 	// of is the owner of each volume that was ever seen: a volume may have gone
 	// whose clone is there.
-	of map[string]string
+	of      map[string]string
+	doubles *doubles
 }
 
 // watch looks until ctx ends. A storage cluster that does not answer is asked again.
@@ -45,6 +46,7 @@ func (o *owners) look(ctx context.Context) ([]actors.Volume, error) {
 	}
 	for _, v := range volumes {
 		o.judge(v)
+		o.doubles.see(v)
 	}
 	o.compare(volumes)
 	return volumes, nil

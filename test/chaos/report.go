@@ -28,6 +28,9 @@ func (r *run) report(out io.Writer) (failed int) {
 	}
 	fmt.Fprintln(out, "Checks")
 	passed, failed := r.checks.report(out)
+	if n := r.owners.doubles.left; n > 0 {
+		fmt.Fprintf(out, "   note  %d volumes are left of names under which the storage cluster made two (docs/chaos.md)\n", n)
+	}
 	if failed > 0 {
 		fmt.Fprintf(out, "logs of every component: %s\nthe same again: %s\n", r.site.env.Logs(), r.again())
 	} else if r.dir == "" {

@@ -31,7 +31,7 @@ type run struct {
 func newRun(o options, faults []fault) *run {
 	r := &run{options: o, faults: faults, tenants: newTenants(), timeline: &timeline{}}
 	r.owners = &owners{
-		tenants: r.tenants, of: map[string]string{},
+		tenants: r.tenants, of: map[string]string{}, doubles: newDoubles(),
 		owned:   r.checks.that("every volume's owner is the subject of its namespace"),
 		crossed: r.checks.that("no volume was made from another tenant's"),
 	}
