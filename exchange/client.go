@@ -150,17 +150,15 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 		"audience":             {c.cfg.StorageCluster},
 		"scope":                {Scope(t)},
 	}
-	resp, body, err := c.ask(ctx, form)
-	if err == nil && resp.StatusCode >= http.StatusInternalServerError && resp.Close {
-		// This replica of the issuer cannot, and has ended the connection for the next one
-		// to find another.
-		resp, body, err = c.ask(ctx, form)
+	body, elsewhere, err := c.ask(ctx, form)
+	if elsewhere {
+		body, _, err = c.ask(ctx, form)
+	}
+	if refusal := (*Error)(nil); errors.As(err, &refusal) {
+		return Token{}, err
 	}
 	if err != nil {
 		return Token{}, fmt.Errorf("exchange for %s: %w", t, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return Token{}, refusal(resp, body)
 	}
 	var answer Response
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -172,24 +170,29 @@ func (c *Client) Exchange(ctx context.Context, t tenancy.Tenant) (Token, error) 
 	return Token{Raw: answer.AccessToken, Life: time.Duration(answer.ExpiresIn) * time.Second, Policy: answer.Policy}, nil
 }
 
-// ask sends one request and reads the answer.
-func (c *Client) ask(ctx context.Context, form url.Values) (*http.Response, []byte, error) {
+// ask sends one request and reads the answer; the error is an *Error where there was
+// one. elsewhere is whether this replica of the issuer could not answer and has ended
+// the connection, for the next one to find another.
+func (c *Client) ask(ctx context.Context, form url.Values) (body []byte, elsewhere bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // the caller says what for
+		return nil, false, err //nolint:wrapcheck // the caller says what for
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // as above
+		return nil, false, err //nolint:wrapcheck // as above
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the answer: %w", err)
+		return nil, false, fmt.Errorf("read the answer: %w", err)
 	}
-	return resp, body, nil
+	if resp.StatusCode != http.StatusOK {
+		return nil, resp.Close && resp.StatusCode >= http.StatusInternalServerError, refusal(resp, body)
+	}
+	return body, false, nil
 }
 
 func refusal(resp *http.Response, body []byte) *Error {

@@ -153,7 +153,7 @@ func TestANewLeaderOfTenThousandLiveTokensReplacesOneToSeeWhetherTheyAreToBeHad(
 		synctest.Wait()
 		f.stop()
 		before := f.issuer.count()
-		f.controller.minter.asked.Store(false) // as in a new process
+		f.minter.asked.Store(false) // as in a new process
 		f.run()
 		defer f.stop()
 		time.Sleep(time.Minute)

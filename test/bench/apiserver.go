@@ -28,9 +28,14 @@ func apiserver(ctx context.Context, s *session) ([]row, error) {
 	return raceOf(ctx, s, binaries, race{
 		kinds: []creation.Kind{creation.Nothing, creation.ByHand, creation.Minimal, creation.Bulkhead, creation.WebhookAlone},
 		lanes: []lane{
-			{nothing, creation.Plain}, {hand, creation.Plain}, {bulkhead, creation.Plain},
-			{minimal, creation.Plain}, {alone, creation.Plain},
-			{nothing, creation.Clone}, {minimal, creation.Clone}, {bulkhead, creation.Clone},
+			{nothing, creation.Plain},
+			{hand, creation.Plain},
+			{bulkhead, creation.Plain},
+			{minimal, creation.Plain},
+			{alone, creation.Plain},
+			{nothing, creation.Clone},
+			{minimal, creation.Clone},
+			{bulkhead, creation.Clone},
 		},
 		added: []addition{
 			{lane{bulkhead, creation.Plain}, lane{hand, creation.Plain}, overByHand},
@@ -56,8 +61,13 @@ func peers(ctx context.Context, s *session) ([]row, error) {
 	return raceOf(ctx, s, binaries, race{
 		kinds: []creation.Kind{creation.Nothing, creation.Kyverno, creation.Bulkhead, creation.WebhookAlone},
 		lanes: []lane{
-			{nothing, creation.Plain}, {bulkhead, creation.Plain}, {alone, creation.Plain}, {kyverno, creation.Plain},
-			{nothing, creation.Clone}, {bulkhead, creation.Clone}, {kyverno, creation.Clone},
+			{nothing, creation.Plain},
+			{bulkhead, creation.Plain},
+			{alone, creation.Plain},
+			{kyverno, creation.Plain},
+			{nothing, creation.Clone},
+			{bulkhead, creation.Clone},
+			{kyverno, creation.Clone},
 		},
 		added: []addition{
 			{lane{bulkhead, creation.Plain}, lane{kyverno, creation.Plain}, aFifth},

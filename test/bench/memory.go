@@ -150,7 +150,7 @@ func growTo(ctx context.Context, admin kubernetes.Interface, n int) ([]corev1.Na
 	err = inTurn(ctx, fillers, n-have, func(ctx context.Context, number int) error {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("team-%d", have+number)}}
 		_, err := admin.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
-		return err //nolint:wrapcheck // the caller says what of
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make namespaces: %w", err)

@@ -67,7 +67,7 @@ func setPolicy(ctx context.Context, env *cluster.Environment, fields map[string]
 		for name, value := range fields {
 			document[name] = value
 		}
-		return yaml.Marshal(document) //nolint:wrapcheck // the caller says what of
+		return yaml.Marshal(document)
 	})
 }
 

@@ -10,7 +10,10 @@ func TestAVolumeIsOrphanedUnlessItsNameIsThatOfTwo(t *testing.T) {
 	var each checks
 	o := &orphans{owners: &owners{doubles: newDoubles()}, none: each.that("none")}
 	volumes := []actors.Volume{
-		{ID: "1", Name: "held"}, {ID: "2", Name: "orphan"}, {ID: "3", Name: "double"}, {ID: "4", Name: "double"},
+		{ID: "1", Name: "held"},
+		{ID: "2", Name: "orphan"},
+		{ID: "3", Name: "double"},
+		{ID: "4", Name: "double"},
 		{ID: "5", Name: "half-gone"},
 	}
 	for _, v := range append(volumes, actors.Volume{ID: "6", Name: "half-gone"}, volumes[1]) {

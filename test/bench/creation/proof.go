@@ -55,7 +55,6 @@ func (c *Contender) prove(ctx context.Context) error {
 
 // badClaims are changes to a claim for which it is refused.
 func badClaims() map[string]func(*corev1.PersistentVolumeClaim) {
-	annotated := func(key, value string) func(*corev1.PersistentVolumeClaim) { return actors.Annotated(key, value) }
 	labelled := func(key string) func(*corev1.PersistentVolumeClaim) {
 		return func(claim *corev1.PersistentVolumeClaim) { metav1.SetMetaDataLabel(&claim.ObjectMeta, key, "x") }
 	}
@@ -71,7 +70,7 @@ func badClaims() map[string]func(*corev1.PersistentVolumeClaim) {
 		keys = append(keys, prefix+"x")
 	}
 	for _, key := range keys {
-		bad["annotation "+key] = annotated(key, "x")
+		bad["annotation "+key] = actors.Annotated(key, "x")
 		bad["label "+key] = labelled(key)
 	}
 	for _, pair := range layout.ClaimAnnotations(namespace) {
@@ -81,7 +80,7 @@ func badClaims() map[string]func(*corev1.PersistentVolumeClaim) {
 			bad["annotation "+key+" of another driver's claim"] = func(claim *corev1.PersistentVolumeClaim) {
 				class := otherClass
 				claim.Spec.StorageClassName = &class
-				annotated(key, "x")(claim)
+				actors.Annotated(key, "x")(claim)
 			}
 		}
 	}
