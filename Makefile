@@ -15,7 +15,7 @@ build: ## the product's binaries, in bin/
 images: ## the container image, for amd64 and arm64, with its bill of materials, in bin/images/; no container engine
 	$(GO) -C hack/images run . --root ../.. --output $(CURDIR)/bin/images/bulkhead.tar
 
-demo: ## the whole story on real clusters, each step checked (4 min; the first time builds Kubernetes: 20 min)
+demo: ## the whole story on real clusters, each step checked (2 min; the first time builds Kubernetes: 20 min more)
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/demo ./test/demo && exec bin/test/demo
 
 chaos: ## real clusters under load and faults from a seed, 10 min; CHAOS='--seed 1 --for 2m', --help for more
