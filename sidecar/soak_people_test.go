@@ -63,9 +63,9 @@ func (s *soak) provision(ctx context.Context, ns *corev1.Namespace) {
 	}
 }
 
-// leave deletes a namespace. What it leaves behind is deleted at once, later, or by an
-// admin after half a day.
-func (s *soak) leave(ctx context.Context, ns *corev1.Namespace) {
+// leave deletes a namespace, whose name the next one takes or not. What it leaves
+// behind is deleted at once, later, or by an admin after half a day.
+func (s *soak) leave(ctx context.Context, ns *corev1.Namespace, reused bool) {
 	s.leaving.Add(1)
 	defer s.leaving.Add(-1)
 	terminating := ns.DeepCopy()
@@ -92,7 +92,7 @@ func (s *soak) leave(ctx context.Context, ns *corev1.Namespace) {
 		s.fault("delete %s: %v", ns.Name, err)
 	}
 	s.seeNamespace(terminating)
-	if rand.IntN(2) == 0 { // the name is free, and somebody takes it
+	if reused {
 		s.counted(func(c *soakCount) { c.reused++ })
 		s.arrive(ctx, ns.Name)
 		// The new owner of the name tries what the old one left.
@@ -163,16 +163,18 @@ func (s *soak) referrer(was referrer) (referrer, bool) {
 	return referrerOf(object)
 }
 
-// churn has one in a hundred namespaces go and another come each day, until the
-// context ends; what has begun then goes on.
+// churn has one in a hundred namespaces, and at least four, go and others come each
+// day, until the context ends; what has begun then goes on. The name of every second
+// one is taken again.
 func (s *soak) churn(ctx, begun context.Context) {
-	const share = 100
-	every := 24 * time.Hour * share / time.Duration(s.size)
-	for passes(ctx, every) {
+	const share, fewest = 100, 4
+	every := 24 * time.Hour / time.Duration(max(s.size/share, fewest))
+	for reused := true; passes(ctx, every); {
 		all := s.namespaces.List()
 		if ns, ok := all[rand.IntN(len(all))].(*corev1.Namespace); ok && stays(ns) {
 			s.counted(func(c *soakCount) { c.gone++ })
-			go s.leave(begun, ns)
+			go s.leave(begun, ns, reused)
+			reused = !reused
 		}
 	}
 }
