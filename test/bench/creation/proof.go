@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -45,8 +46,9 @@ func (c *Contender) prove(ctx context.Context) error {
 		default:
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
-		// What the API server refuses by itself shows nothing.
-		if apierrors.IsBadRequest(err) {
+		// What the API server refuses by itself shows nothing. Kyverno's refusals have the
+		// same code.
+		if apierrors.IsBadRequest(err) && !strings.Contains(err.Error(), "admission webhook") {
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
 	}
