@@ -192,13 +192,20 @@ func stripSecret(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	secret.ManagedFields = nil
-	secret.Labels = stateLabels(secret.Labels)
-	secret.Annotations = recorded(secret.Annotations)
-	token := secret.Data[tenancy.TokenKey]
-	secret.Data = nil
-	if len(token) > 0 && len(token) <= maxToken {
-		secret.Data = map[string][]byte{tenancy.TokenKey: token}
+	stripped := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: secret.Namespace, Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion,
+			CreationTimestamp: secret.CreationTimestamp, DeletionTimestamp: secret.DeletionTimestamp,
+			Finalizers: secret.Finalizers, OwnerReferences: secret.OwnerReferences,
+			Labels: stateLabels(secret.Labels), Annotations: recorded(secret.Annotations),
+		},
+		Type: secret.Type, Immutable: secret.Immutable,
 	}
-	return secret, nil
+	if stripped.Type == secretType {
+		stripped.Type = secretType // one string for all
+	}
+	if token := secret.Data[tenancy.TokenKey]; len(token) > 0 && len(token) <= maxToken {
+		stripped.Data = map[string][]byte{tenancy.TokenKey: token}
+	}
+	return stripped, nil
 }

@@ -79,14 +79,22 @@ func recordOf(s *corev1.Secret) (r record, ok bool) {
 var recordAnnotations = append(slices.Collect(maps.Keys(tenancy.Tenant{}.Origin())),
 	subjectAnnotation, keyIDAnnotation, tokenIDAnnotation, policyAnnotation, expiresAnnotation, refreshAnnotation)
 
-// recorded are the annotations that recordOf reads, under keys that all maps share.
+// recorded are the annotations that recordOf reads, under keys that all maps share. An
+// empty one reads as one that is not there; without that of the tenant's label, which
+// is mostly empty, the map takes half the space.
 func recorded(all map[string]string) map[string]string {
-	var read map[string]string
+	number := 0
 	for _, key := range recordAnnotations {
-		if value, ok := all[key]; ok {
-			if read == nil {
-				read = make(map[string]string, len(recordAnnotations))
-			}
+		if all[key] != "" {
+			number++
+		}
+	}
+	if number == 0 {
+		return nil
+	}
+	read := make(map[string]string, number)
+	for _, key := range recordAnnotations {
+		if value := all[key]; value != "" {
 			read[key] = value
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
@@ -18,6 +19,14 @@ func TestTheCacheKeepsWhatIsReadOfASecretAndNothingElse(t *testing.T) {
 	}
 	for _, s := range []state{live, retired, content, "somebody's"} {
 		secret := slot{ref: tenancy.SecretRef{Namespace: "tokens", Name: "x"}, state: s, tenant: tenant}.secret(want, "token")
+		created, yes := metav1.NewTime(now), true
+		identity := metav1.ObjectMeta{
+			Namespace: "tokens", Name: "x", UID: "u", ResourceVersion: "1", CreationTimestamp: created, DeletionTimestamp: &created,
+			Finalizers: []string{Finalizer}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: "a", UID: "u"}},
+		}
+		whole := identity
+		whole.Annotations, whole.Labels, whole.Generation = secret.Annotations, secret.Labels, 1
+		secret.ObjectMeta, secret.Immutable = whole, &yes
 		secret.Annotations["more"], secret.Labels["more"], secret.Data["more"] = "x", "x", []byte("x")
 		stripped, err := stripSecret(secret)
 		if err != nil {
@@ -26,6 +35,11 @@ func TestTheCacheKeepsWhatIsReadOfASecretAndNothingElse(t *testing.T) {
 		kept, ok := stripped.(*corev1.Secret)
 		if !ok {
 			t.Fatalf("it is kept as %T", stripped)
+		}
+		bare := kept.ObjectMeta
+		bare.Annotations, bare.Labels = nil, nil
+		if !reflect.DeepEqual(bare, identity) || kept.Type != secretType || kept.Immutable == nil {
+			t.Errorf("%s: it is kept as %+v", s, kept)
 		}
 		if got, ok := recordOf(kept); !ok || got != want {
 			t.Errorf("%s: it says %+v, want %+v", s, got, want)

@@ -97,6 +97,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
+	// The API server would compress each event of a watch apart, which costs it more
+	// than to send it.
+	config.DisableCompression = true
 	registry := prometheus.NewRegistry()
 	csiMetrics := csimetrics.NewCSIMetricsManagerForSidecar("").WithAdditionalRegistry(registry)
 	mux := http.NewServeMux()

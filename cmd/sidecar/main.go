@@ -15,6 +15,10 @@ import (
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 )
 
+// collectPercent is for command.CollectEarly: once all have their tokens there is one to
+// replace every now and then, so the collector may run often.
+const collectPercent = 25
+
 func main() {
 	var cfg sidecar.Config
 	cmd := &cobra.Command{
@@ -22,7 +26,7 @@ func main() {
 		Short: "Keep a fresh storage token for every namespace",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			command.CollectEarly()
+			command.CollectEarly(collectPercent)
 			cfg.Standard = standardflags.Configuration
 			return sidecar.Run(cmd.Context(), cfg)
 		},

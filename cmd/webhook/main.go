@@ -14,6 +14,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/webhook"
 )
 
+// collectPercent is for command.CollectEarly: requests wait while the collector runs.
+const collectPercent = 50
+
 func main() {
 	var (
 		cfg         webhook.Config
@@ -25,14 +28,16 @@ func main() {
 		Short: "Admit storage objects: inject token references, refuse cross-tenant ones",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			command.CollectEarly()
+			command.CollectEarly(collectPercent)
 			var err error
 			if cfg.Kubernetes, err = clientcmd.BuildConfigFromFlags("", kubeconfig); err != nil {
 				return fmt.Errorf("kubeconfig: %w", err)
 			}
 			// The API server's fair queueing bounds us; a limit here would let one
-			// tenant's requests keep those of others waiting past their deadline.
+			// tenant's requests keep those of others waiting past their deadline. It would
+			// compress each event of a watch apart, which costs it more than to send it.
 			cfg.Kubernetes.QPS = -1
+			cfg.Kubernetes.DisableCompression = true
 			if cfg.Certificate, err = certificate.certificate(cfg.Kubernetes); err != nil {
 				return err
 			}

@@ -39,13 +39,14 @@ func admission(ctx context.Context, s *session) ([]row, error) {
 	}
 	for _, kind := range []string{"PersistentVolumeClaim", "PersistentVolume"} {
 		for _, step := range []string{"mutate", "validate"} {
-			is, empty := name(many, kind, step), name(many, kind, "empty")
+			is, empty, floor := name(many, kind, step), name(many, kind, "empty"), name(many, kind, "decode")
 			what := fmt.Sprintf("admission: %s a %s, %d PVs cached", step, kind, many)
 			for _, c := range []struct {
 				against, other, unit, shown string
 				scale, target               float64
 			}{
 				{"empty handler", empty, seconds, "µs", 1e6, overEmpty},
+				{"handler that decodes the object", floor, seconds, "µs", 1e6, 0},
 				{"empty handler", empty, allocations, "allocations", 1, 0},
 				{fmt.Sprintf("%d PVs cached", few), name(few, kind, step), seconds, "µs", 1e6, growth},
 			} {

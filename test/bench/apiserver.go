@@ -18,7 +18,7 @@ func apiserver(ctx context.Context, s *session) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	nothing, hand, minimal := creation.Nothing.Name, creation.ByHand.Name, creation.Minimal.Name
+	nothing, hand, minimal, layers := creation.Nothing.Name, creation.ByHand.Name, creation.Minimal.Name, creation.LayersByHand.Name
 	bulkhead, alone := creation.Bulkhead.Name, creation.WebhookAlone.Name
 	const (
 		overByHand  = 1.3
@@ -26,10 +26,11 @@ func apiserver(ctx context.Context, s *session) ([]row, error) {
 		overNothing = 1.5 // of p99
 	)
 	return raceOf(ctx, s, binaries, race{
-		kinds: []creation.Kind{creation.Nothing, creation.ByHand, creation.Minimal, creation.Bulkhead, creation.WebhookAlone},
+		kinds: []creation.Kind{creation.Nothing, creation.ByHand, creation.LayersByHand, creation.Minimal, creation.Bulkhead, creation.WebhookAlone},
 		lanes: []lane{
 			{nothing, creation.Plain},
 			{hand, creation.Plain},
+			{layers, creation.Plain},
 			{bulkhead, creation.Plain},
 			{minimal, creation.Plain},
 			{alone, creation.Plain},
@@ -39,6 +40,7 @@ func apiserver(ctx context.Context, s *session) ([]row, error) {
 		},
 		added: []addition{
 			{lane{bulkhead, creation.Plain}, lane{hand, creation.Plain}, overByHand},
+			{lane{bulkhead, creation.Plain}, lane{layers, creation.Plain}, 0},
 			{lane{bulkhead, creation.Clone}, lane{minimal, creation.Clone}, overMinimal},
 			{lane{alone, creation.Plain}, lane{minimal, creation.Plain}, overMinimal},
 		},

@@ -51,29 +51,32 @@ Fail, and so hit other drivers.)
 
 {{/*
 What follows is asked of every claim, most of which are plain, and they wait for
-it: so it is spelled out, key by key. To go through a list of keys takes several
-times as long.
+it. So it is spelled out key by key, as a way through a list of keys takes several
+times as long, and a chain that a plain claim leaves early. The API server evaluates
+all match conditions before it looks at the first: those that are ours are one.
 */}}
 
-{{/* Whether the annotations point a claim to its token. */}}
-{{- define "bulkhead.cel.pointed" -}}
+{{/* Whether the annotations, which are there, point a claim to its token. */}}
+{{- define "bulkhead.cel.annotated" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 {{- $here := dict "context" . "namespace" "request.namespace" -}}
-has(object.metadata.annotations)
-&& object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue("") == {{ include "bulkhead.cel.tokenSecretName" $here }}
+object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue("") == {{ include "bulkhead.cel.tokenSecretName" $here }}
 && object.metadata.annotations[?{{ $keys.authSecretNamespace | toJson }}].orValue("") == {{ include "bulkhead.cel.tokenSecretNamespace" $here }}
 {{- end }}
 
-{{/* Whether an annotation points it elsewhere, or a label anywhere. */}}
-{{- define "bulkhead.cel.pointedElsewhere" -}}
+{{- define "bulkhead.cel.pointed" -}}
+has(object.metadata.annotations) && {{ include "bulkhead.cel.annotated" . }}
+{{- end }}
+
+{{/* Whether the annotations, which are there, point it elsewhere: asked last of those that are right. */}}
+{{- define "bulkhead.cel.annotatedElsewhere" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 {{- $here := dict "context" . "namespace" "request.namespace" -}}
 {{- $name := $keys.authSecretName | toJson -}}
 {{- $namespace := $keys.authSecretNamespace | toJson -}}
-(has(object.metadata.annotations)
+(!({{ include "bulkhead.cel.annotated" . }})
 && (({{ $name }} in object.metadata.annotations && object.metadata.annotations[{{ $name }}] != {{ include "bulkhead.cel.tokenSecretName" $here }})
 || ({{ $namespace }} in object.metadata.annotations && object.metadata.annotations[{{ $namespace }}] != {{ include "bulkhead.cel.tokenSecretNamespace" $here }})))
-|| {{ include "bulkhead.cel.labelled" . }}
 {{- end }}
 
 {{/* Whether a label points it anywhere. */}}
@@ -85,19 +88,19 @@ has(object.metadata.annotations)
 
 {{/*
 Whether a rule may have something against a key among the annotations or labels:
-(dict "context" $ "pointed" true) if it is known by then that two annotations are
-those that point the claim to its token.
+(dict "context" $). With "pointed" true it is known by then that two annotations are
+those that point the claim to its token, with "labelled" true such labels count too.
 */}}
 {{- define "bulkhead.cel.suspiciousKey" -}}
 {{- $keys := (include "bulkhead.firstLayer" .context | fromYaml).keys -}}
 {{- $whole := concat $keys.forbidden (ternary list $keys.tunable (eq .context.Values.webhook.rules.tunable "allow")) -}}
-{{- range $i, $field := list "annotations" "labels" -}}
-{{ if $i }}
-|| {{ end }}(has(object.metadata.{{ $field }}){{ if and $.pointed (not $i) }} && size(object.metadata.annotations) > 2{{ end }} && object.metadata.{{ $field }}.exists(k, k in {{ $whole | toJson }}
-{{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}
-|| k.startsWith({{ . | toJson }})
-{{- end }}))
-{{- end }}
+{{- $prefixes := list -}}
+{{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}{{ $prefixes = append $prefixes (regexQuoteMeta .) }}{{ end -}}
+{{- $prefixes = printf "^(%s)" (join "|" $prefixes) | toJson -}}
+(has(object.metadata.annotations){{ if .pointed }} && size(object.metadata.annotations) > 2{{ end }}
+&& object.metadata.annotations.exists(k, k in {{ $whole | toJson }} || k.matches({{ $prefixes }})))
+|| (has(object.metadata.labels)
+&& object.metadata.labels.exists(k, k in {{ ternary (concat $whole (list $keys.authSecretName $keys.authSecretNamespace)) $whole (default false .labelled) | toJson }} || k.matches({{ $prefixes }})))
 {{- end }}
 
 {{/* The kind of a data source, "<kind>.<group>": its field. The core group may be null. */}}
@@ -107,10 +110,11 @@ object.spec.{{ . }}.kind + "." + (object.spec.{{ . }}.?apiGroup.orValue(null) ==
 
 {{/* Whether a rule of the first layer may have something against a claim of ours: as suspiciousKey. */}}
 {{- define "bulkhead.cel.suspiciousClaim" -}}
-{{- range $field := list "dataSource" "dataSourceRef" -}}
-(has(object.spec.{{ $field }}) && !({{ include "bulkhead.cel.sourceKind" $field }} in {{ include "bulkhead.cel.sourceKinds" $.context }}))
-|| {{ end -}}
-(has(object.spec.dataSourceRef) && !(object.spec.dataSourceRef.?namespace.orValue("") in ["", request.namespace]))
+{{- $kinds := include "bulkhead.cel.sourceKinds" .context -}}
+(has(object.spec.dataSource) && !({{ include "bulkhead.cel.sourceKind" "dataSource" }} in {{ $kinds }}))
+|| (has(object.spec.dataSourceRef)
+&& (!({{ include "bulkhead.cel.sourceKind" "dataSourceRef" }} in {{ $kinds }})
+|| !(object.spec.dataSourceRef.?namespace.orValue("") in ["", request.namespace])))
 || {{ include "bulkhead.cel.suspiciousKey" . }}
 {{- end }}
 
@@ -144,7 +148,7 @@ denial even where there is none.
   rules: [BH-A1, BH-A10, BH-A2, BH-A4]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
-  match: [hasClass, suspiciousClaim]
+  match: [suspiciousClaim]
   variables: claims
 # Claims of any class: Stork acts on these annotations alone.
 - name: references
@@ -163,12 +167,6 @@ denial even where there is none.
   operations: [CREATE, UPDATE]
   # The message of a policy that asks the authorizer cannot be an expression.
   reason: unassignable
-{{- end }}
-
-{{- define "bulkhead.firstLayer.match.hasClass" -}}
-- name: has-a-class
-  expression: >-
-    {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
 {{- end }}
 
 {{- define "bulkhead.firstLayer.variables.claims" -}}
@@ -203,13 +201,15 @@ denial even where there is none.
 {{- define "bulkhead.firstLayer.match.suspiciousClaim" -}}
 - name: suspicious
   expression: >-
-    {{- include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }}
+    ({{ include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }})
+    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
 {{- end }}
 
 {{- define "bulkhead.firstLayer.match.suspiciousReference" -}}
 - name: suspicious
   expression: >-
-    {{- include "bulkhead.cel.pointedElsewhere" . | nindent 4 }}
+    (has(object.metadata.annotations) && {{ include "bulkhead.cel.annotatedElsewhere" . | nindent 4 }})
+    || {{ include "bulkhead.cel.labelled" . | nindent 4 }}
 {{- end }}
 
 {{/* Another namespace is another tenant's, unless this one is of a labelled tenant: then the webhook knows. */}}

@@ -239,9 +239,7 @@ the binder writes a claim into a volume of ours first, which is guarded there.
 */}}
 {{- define "bulkhead.match.claimChanged" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
-- name: new-or-changed
-  expression: >-
-    request.operation != "UPDATE"
+request.operation != "UPDATE"
     || !has(object.spec)
     || !has(oldObject.spec)
     || object.spec.?storageClassName != oldObject.spec.?storageClassName
@@ -269,33 +267,31 @@ or by hand, it never leaves the API server.
 */}}
 {{- define "bulkhead.match.persistentvolumeclaims" -}}
 {{- $data := include "bulkhead.firstLayer" . | fromYaml -}}
-{{ include "bulkhead.match.claimChanged" . }}
 - name: unfinished
   expression: >-
-    !has(object.spec)
+    (!has(object.spec)
     || ((object.spec.?volumeAttributesClassName.orValue("") != ""
     || has(object.spec.dataSource)
     || has(object.spec.dataSourceRef)
     || !({{ include "bulkhead.cel.pointed" . | nindent 4 }})
     || {{ include "bulkhead.cel.suspiciousKey" (dict "context" . "pointed" true) | nindent 4 }})
     && ({{ $data.className }} != "" || object.spec.?volumeAttributesClassName.orValue("") != "")
-    && !({{ include "bulkhead.match.claimHasReference" . }}))
+    && !({{ include "bulkhead.match.claimHasReference" . }})))
+    && ({{ include "bulkhead.match.claimChanged" . }})
 {{- end }}
 
 {{/*
-Nothing but the annotations is injected, whatever a claim of ours refers to. What
-the first layer would refuse is sent all the same, so that the user learns the
-webhook's reasons with its.
+Nothing but the annotations is injected, whatever a claim of ours refers to. The
+policy that injects leaves alone what the first layer would refuse: it comes here, so
+that the user learns the webhook's reasons with its.
 */}}
 {{- define "bulkhead.match.claiminjection" -}}
-{{ include "bulkhead.match.claimChanged" . }}
 - name: unfinished
   expression: >-
-    !has(object.spec)
-    || ((!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
-    || {{ include "bulkhead.cel.labelled" . | nindent 4 }}
-    || {{ include "bulkhead.cel.suspiciousClaim" (dict "context" . "pointed" true) | nindent 4 }})
-    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != "")
+    (!has(object.spec)
+    || (!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
+    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""))
+    && ({{ include "bulkhead.match.claimChanged" . }})
 {{- end }}
 
 {{/*
@@ -303,24 +299,26 @@ Claims that carry a reference: it is judged whatever the class, as the claim may
 end in a volume of ours.
 */}}
 {{- define "bulkhead.match.claimreferences" -}}
-{{ include "bulkhead.match.claimChanged" . }}
 - name: with-references
   expression: >-
     {{ include "bulkhead.match.claimHasReference" . }}
+    && ({{ include "bulkhead.match.claimChanged" . }})
 {{- end }}
 
 {{- define "bulkhead.match.claimHasReference" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 has(object.spec)
-    && (object.spec.?volumeName.orValue("") != ""
+    && ((has(object.spec.volumeName) && object.spec.volumeName != "")
     || has(object.spec.selector)
+    || {{ include "bulkhead.cel.labelled" . | nindent 4 }}
     || (has(object.metadata.annotations)
+    && !(size(object.metadata.annotations) == 2 && {{ include "bulkhead.cel.annotated" . | nindent 4 }})
     && ((has(object.spec.storageClassName)
     && object.metadata.annotations[?{{ $keys.betaStorageClass | toJson }}].orValue(object.spec.storageClassName) != object.spec.storageClassName)
     {{- range $keys.storkSource }}
     || {{ . | toJson }} in object.metadata.annotations
-    {{- end }}))
-    || {{ include "bulkhead.cel.pointedElsewhere" . | nindent 4 }})
+    {{- end }}
+    || {{ include "bulkhead.cel.annotatedElsewhere" . | nindent 4 }})))
 {{- end }}
 
 {{/* Pods with an inline volume of ours. The volumes of a Pod are immutable. */}}

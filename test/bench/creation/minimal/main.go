@@ -17,7 +17,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -39,6 +41,7 @@ func run(ctx context.Context, args []string) error {
 	address := f.String("address", "", "host:port to serve on, with TLS")
 	certificates := f.String("certificates", "", "folder with tls.crt and tls.key")
 	f.StringVar(&g.class, "class", "", "StorageClass whose claims are guarded")
+	kubeconfig := f.String("kubeconfig", "", "path of a kubeconfig: all claims are kept in a cache, for look-ups; none if empty")
 	flags.Layout(f, &g.layout)
 	if err := f.Parse(args); err != nil {
 		return fmt.Errorf("flags: %w", err)
@@ -51,10 +54,38 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
+	if *kubeconfig != "" {
+		if err := keepClaims(ctx, *kubeconfig); err != nil {
+			return err
+		}
+	}
 	server := webhook.NewServer(webhook.Options{Host: host, Port: port, CertDir: *certificates})
 	server.Register("/mutate", &admission.Webhook{Handler: admission.HandlerFunc(g.mutate)})
 	server.Register("/validate", &admission.Webhook{Handler: admission.HandlerFunc(g.validate)})
 	return server.Start(ctx)
+}
+
+// keepClaims fills a cache, and keeps it true until ctx ends.
+func keepClaims(ctx context.Context, kubeconfig string) error {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return fmt.Errorf("--kubeconfig: %w", err)
+	}
+	config.DisableCompression = true // as the product has it
+	claims, err := cache.New(config, cache.Options{})
+	if err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	if _, err := claims.GetInformer(ctx, &corev1.PersistentVolumeClaim{}, cache.BlockUntilSynced(false)); err != nil {
+		return fmt.Errorf("cache: %w", err)
+	}
+	go func() {
+		if err := claims.Start(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "minimal:", err)
+			os.Exit(1)
+		}
+	}()
+	return nil
 }
 
 // guard is all that it knows.
