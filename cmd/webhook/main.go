@@ -34,9 +34,10 @@ func main() {
 				return fmt.Errorf("kubeconfig: %w", err)
 			}
 			// The API server's fair queueing bounds us; a limit here would let one
-			// tenant's requests keep those of others waiting past their deadline. It would
-			// compress each event of a watch apart, which costs it more than to send it.
+			// tenant's requests keep those of others waiting past their deadline.
 			cfg.Kubernetes.QPS = -1
+			// The API server would compress each event of a watch apart, which costs it more
+			// than to send it.
 			cfg.Kubernetes.DisableCompression = true
 			if cfg.Certificate, err = certificate.certificate(cfg.Kubernetes); err != nil {
 				return err

@@ -53,7 +53,9 @@ Fail, and so hit other drivers.)
 What follows is asked of every claim, most of which are plain, and they wait for
 it. So it is spelled out key by key, as a way through a list of keys takes several
 times as long, and a chain that a plain claim leaves early. The API server evaluates
-all match conditions before it looks at the first: those that are ours are one.
+all match conditions before it looks at the first: those that are ours are one, in
+which the tests that need not go through anything come first, as an expression may
+only cost so much.
 */}}
 
 {{/* Whether the annotations, which are there, point a claim to its token. */}}
@@ -94,13 +96,16 @@ those that point the claim to its token, with "labelled" true such labels count 
 {{- define "bulkhead.cel.suspiciousKey" -}}
 {{- $keys := (include "bulkhead.firstLayer" .context | fromYaml).keys -}}
 {{- $whole := concat $keys.forbidden (ternary list $keys.tunable (eq .context.Values.webhook.rules.tunable "allow")) -}}
-{{- $prefixes := list -}}
-{{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}{{ $prefixes = append $prefixes (regexQuoteMeta .) }}{{ end -}}
-{{- $prefixes = printf "^(%s)" (join "|" $prefixes) | toJson -}}
-(has(object.metadata.annotations){{ if .pointed }} && size(object.metadata.annotations) > 2{{ end }}
-&& object.metadata.annotations.exists(k, k in {{ $whole | toJson }} || k.matches({{ $prefixes }})))
-|| (has(object.metadata.labels)
-&& object.metadata.labels.exists(k, k in {{ ternary (concat $whole (list $keys.authSecretName $keys.authSecretNamespace)) $whole (default false .labelled) | toJson }} || k.matches({{ $prefixes }})))
+{{- $pointers := ternary (list $keys.authSecretName $keys.authSecretNamespace) list (default false .labelled) -}}
+{{- range $field := list "annotations" "labels" -}}
+{{- $those := ternary (concat $whole $pointers) $whole (eq $field "labels") -}}
+{{ if eq $field "labels" }}
+|| {{ end }}(has(object.metadata.{{ $field }}){{ if and $.pointed (eq $field "annotations") }} && size(object.metadata.annotations) > 2{{ end }}
+&& object.metadata.{{ $field }}.exists(k, k in {{ $those | toJson }}
+{{- range concat $keys.forbiddenPrefixes $keys.legacyPrefixes }}
+|| k.startsWith({{ . | toJson }})
+{{- end }}))
+{{- end }}
 {{- end }}
 
 {{/* The kind of a data source, "<kind>.<group>": its field. The core group may be null. */}}
@@ -201,8 +206,8 @@ denial even where there is none.
 {{- define "bulkhead.firstLayer.match.suspiciousClaim" -}}
 - name: suspicious
   expression: >-
-    ({{ include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }})
-    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
+    {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
+    && ({{ include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }})
 {{- end }}
 
 {{- define "bulkhead.firstLayer.match.suspiciousReference" -}}

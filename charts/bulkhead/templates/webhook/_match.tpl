@@ -269,29 +269,30 @@ or by hand, it never leaves the API server.
 {{- $data := include "bulkhead.firstLayer" . | fromYaml -}}
 - name: unfinished
   expression: >-
-    (!has(object.spec)
-    || ((object.spec.?volumeAttributesClassName.orValue("") != ""
+    ({{ include "bulkhead.match.claimChanged" . }})
+    && (!has(object.spec)
+    || (({{ $data.className }} != "" || object.spec.?volumeAttributesClassName.orValue("") != "")
+    && (object.spec.?volumeAttributesClassName.orValue("") != ""
     || has(object.spec.dataSource)
     || has(object.spec.dataSourceRef)
     || !({{ include "bulkhead.cel.pointed" . | nindent 4 }})
     || {{ include "bulkhead.cel.suspiciousKey" (dict "context" . "pointed" true) | nindent 4 }})
-    && ({{ $data.className }} != "" || object.spec.?volumeAttributesClassName.orValue("") != "")
     && !({{ include "bulkhead.match.claimHasReference" . }})))
-    && ({{ include "bulkhead.match.claimChanged" . }})
 {{- end }}
 
 {{/*
-Nothing but the annotations is injected, whatever a claim of ours refers to. The
-policy that injects leaves alone what the first layer would refuse: it comes here, so
-that the user learns the webhook's reasons with its.
+Nothing but the annotations is injected, whatever a claim of ours refers to. What
+the first layer would refuse is sent all the same, so that the user learns the
+webhook's reasons with its, and operators that it was refused.
 */}}
 {{- define "bulkhead.match.claiminjection" -}}
 - name: unfinished
   expression: >-
-    (!has(object.spec)
-    || (!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
-    && {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""))
-    && ({{ include "bulkhead.match.claimChanged" . }})
+    ({{ include "bulkhead.match.claimChanged" . }})
+    && (!has(object.spec)
+    || ({{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
+    && (!({{ include "bulkhead.cel.pointed" . | nindent 4 }})
+    || {{ include "bulkhead.cel.suspiciousClaim" (dict "context" . "pointed" true "labelled" true) | nindent 4 }})))
 {{- end }}
 
 {{/*
@@ -301,8 +302,8 @@ end in a volume of ours.
 {{- define "bulkhead.match.claimreferences" -}}
 - name: with-references
   expression: >-
-    {{ include "bulkhead.match.claimHasReference" . }}
-    && ({{ include "bulkhead.match.claimChanged" . }})
+    ({{ include "bulkhead.match.claimChanged" . }})
+    && {{ include "bulkhead.match.claimHasReference" . }}
 {{- end }}
 
 {{- define "bulkhead.match.claimHasReference" -}}
