@@ -30,6 +30,8 @@ type Kind struct {
 	start func(ctx context.Context, s *Stage, cluster string) (*cluster.Compute, error)
 	// guards is whether anything is injected and refused at all.
 	guards bool
+	// badRequests is whether its denials have the code of a bad request.
+	badRequests bool
 	// asked is the process that the API server asks, empty if there is none.
 	asked string
 	// settled, which may be nil, returns nil once what is at admission has heard of

@@ -16,7 +16,7 @@ import (
 // Kyverno has the policies that ByHand has. Its admission controller runs without
 // the others, and without reports, which would cost it more. The stage must have
 // been built with it.
-var Kyverno = Kind{Name: "Kyverno", cluster: "kyverno", guards: true, asked: "kyverno", start: startKyverno}
+var Kyverno = Kind{Name: "Kyverno", cluster: "kyverno", guards: true, badRequests: true, asked: "kyverno", start: startKyverno}
 
 func startKyverno(ctx context.Context, s *Stage, name string) (*cluster.Compute, error) {
 	compute, err := s.env.StartControlPlane(ctx, name)

@@ -46,9 +46,8 @@ func (c *Contender) prove(ctx context.Context) error {
 		default:
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
-		// What the API server refuses by itself shows nothing. Kyverno's refusals have the
-		// same code.
-		if apierrors.IsBadRequest(err) && !strings.Contains(err.Error(), "admission webhook") {
+		// What the API server refuses by itself, or nobody could read, shows nothing.
+		if apierrors.IsBadRequest(err) && !(c.badRequests && strings.Contains(err.Error(), "admission webhook")) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
 	}

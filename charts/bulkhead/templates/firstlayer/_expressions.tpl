@@ -70,7 +70,7 @@ object.metadata.annotations[?{{ $keys.authSecretName | toJson }}].orValue("") ==
 has(object.metadata.annotations) && {{ include "bulkhead.cel.annotated" . }}
 {{- end }}
 
-{{/* Whether the annotations, which are there, point it elsewhere: asked last of those that are right. */}}
+{{/* Whether the annotations, which are there, point it elsewhere. Most are right, which is asked first. */}}
 {{- define "bulkhead.cel.annotatedElsewhere" -}}
 {{- $keys := (include "bulkhead.firstLayer" . | fromYaml).keys -}}
 {{- $here := dict "context" . "namespace" "request.namespace" -}}
