@@ -47,7 +47,7 @@ func (c *Contender) prove(ctx context.Context) error {
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
 		// What the API server refuses by itself, or nobody could read, shows nothing.
-		if apierrors.IsBadRequest(err) && !(c.badRequests && strings.Contains(err.Error(), "admission webhook")) {
+		if apierrors.IsBadRequest(err) && (!c.badRequests || !strings.Contains(err.Error(), "admission webhook")) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", what, err))
 		}
 	}
