@@ -11,7 +11,8 @@ import (
 func TestATokenInALogIsFoundHoweverItStandsThere(t *testing.T) {
 	// No token, but of the form of one.
 	signature := strings.Repeat("s1-_", 20)
-	token := tokenStart + strings.Repeat("h", 40) + "." + tokenStart + strings.Repeat("p", 60) + "." + signature
+	const header = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9"
+	token := header + ".eyJ" + strings.Repeat("p", 60) + "." + signature
 	for name, test := range map[string]struct {
 		line           string
 		product, other bool
@@ -19,9 +20,9 @@ func TestATokenInALogIsFoundHoweverItStandsThere(t *testing.T) {
 		"itself":                         {"msg=\"" + token + "\"", true, true},
 		"its signature":                  {"..." + signature + " ", true, true},
 		"in base64":                      {`{"auth-token":"` + base64.StdEncoding.EncodeToString([]byte(token)) + `"}`, true, true},
-		"one that nobody knows":          {tokenStart + strings.Repeat("x", 50) + ".y.z", true, false},
+		"one that nobody knows":          {header + ".y.z", true, false},
 		"no token":                       {"Published a token secret=bulkhead-tokens/bulkhead-team-01 key=" + strings.Repeat("k", 50), false, false},
-		"a short word that begins alike": {tokenStart + "x", false, false},
+		"a short word that begins alike": {"eyJx", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for log, want := range map[string]bool{"issuer-1": test.product, "etcd": test.other} {

@@ -33,7 +33,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("fuzz", flag.ContinueOnError)
 	root := flags.String("root", ".", "folder of the checkout")
 	output := flags.String("output", "docs/benchmarks.md", "document to write, relative to the root; nothing is written if empty")
-	length := flags.String("for", "5m", "how long each target runs, or how often if it ends with x")
+	length := flags.Duration("for", 5*time.Minute, "how long each target runs, from when its seeds are tried")
 	only := flags.String("only", "", "expression that finds the targets to run; the others keep their rows")
 	atOnce := flags.Int("at-once", 1, "how many targets run at a time, each with one worker")
 	if err := flags.Parse(args); err != nil {

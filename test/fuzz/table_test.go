@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,8 +22,21 @@ PASS
 		t.Error("no progress was taken for a run")
 	}
 	short := "fuzz: elapsed: 3s, gathering baseline coverage: 28/44 completed\nPASS\n"
-	if r := (row{}); r.read([]byte(short)) != nil || r.executions != 0 {
-		t.Errorf("a run that tried the seeds alone: %+v", r)
+	if err := new(row).read([]byte(short)); err == nil {
+		t.Error("a run that tried the seeds alone was taken for one")
+	}
+}
+
+func TestTimeBeginsWhenTheSeedsAreTried(t *testing.T) {
+	begun := 0
+	o := &output{begun: func() { begun++ }}
+	for i, part := range []string{"fuzz: elapsed: 3s, gathering baseline coverage: 28/44 completed\n", "fuzz: elapsed: 4s, gathering baseline coverage: 44/44 completed, now fuz", "zing with 1 workers\n", "fuzz: elapsed: 6s, execs: 1 (0/sec)"} {
+		if _, err := io.Copy(o, struct{ io.Reader }{strings.NewReader(part)}); err != nil { // as from a pipe
+			t.Fatal(err)
+		}
+		if want := min(max(i-1, 0), 1); begun != want {
+			t.Errorf("after %q it has begun %d times, want %d", o.text.String(), begun, want)
+		}
 	}
 }
 

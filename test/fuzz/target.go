@@ -10,14 +10,15 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // session is one run over all targets.
 type session struct {
 	root string // folder of the checkout
 	dir  string // for what is built and gone afterwards
-	// length is how long each target runs, as -fuzztime takes it.
-	length string
+	// length is how long each target runs, from when its seeds are tried.
+	length time.Duration
 }
 
 // target is one fuzz function.

@@ -3,10 +3,10 @@ package plugin
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/bulkhead-dev/bulkhead/test/documents"
+	"github.com/bulkhead-dev/bulkhead/test/leak"
 )
 
 const migrating = "docs/migrate.md"
@@ -39,7 +39,7 @@ func (f *former) migrate(t *testing.T, r *documents.Reader) {
 		if err != nil || code != wantCode[block.Heading] {
 			t.Fatalf("%s: exit %d, want %d: %v\n%s", block, code, wantCode[block.Heading], err, out)
 		}
-		if strings.Contains(out, "eyJ") {
+		if leak.Index(out) >= 0 {
 			t.Errorf("%s: there is a token in the output", block)
 		}
 	}
