@@ -141,10 +141,9 @@ object.spec.{{ . }}.kind + "." + (object.spec.{{ . }}.?apiGroup.orValue(null) ==
 
 {{/*
 What each policy judges. A rule is a list of reasons to refuse, empty if there is
-none; the name of its template is its id. "match" names templates of conditions, one
-or several. Each of those that are called suspicious holds wherever a rule has a
-reason, and for few other objects: the API server would look for the words of a
-denial even where there is none.
+none; the name of its template is its id. "match" names the template of a condition
+that holds wherever a rule has a reason, and for few other objects: the API server
+would look for the words of a denial even where there is none.
 */}}
 {{- define "bulkhead.firstLayer.policies" -}}
 # Claims of the classes that are known to be ours: the webhook adds a match
@@ -153,23 +152,25 @@ denial even where there is none.
   rules: [BH-A1, BH-A10, BH-A2, BH-A4]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
-  match: [suspiciousClaim]
+  match: suspiciousClaim
   variables: claims
 # Claims of any class: Stork acts on these annotations alone.
 - name: references
   rules: [BH-A5]
   resources: [persistentvolumeclaims, persistentvolumeclaims/status]
   operations: [CREATE, UPDATE]
-  match: [suspiciousReference]
+  match: suspiciousReference
 - name: pods
   rules: [BH-C5]
   resources: [pods]
   # The volumes of a Pod are immutable.
   operations: [CREATE]
+  match: inlineVolume
 - name: namespaces
   rules: [BH-E3]
   resources: [namespaces, namespaces/status, namespaces/finalize]
   operations: [CREATE, UPDATE]
+  match: tenant
   # The message of a policy that asks the authorizer cannot be an expression.
   reason: unassignable
 {{- end }}
@@ -208,13 +209,32 @@ denial even where there is none.
   expression: >-
     {{ (include "bulkhead.firstLayer" . | fromYaml).className }} != ""
     && ({{ include "bulkhead.cel.suspiciousClaim" (dict "context" .) | nindent 4 }})
+    && {{ include "bulkhead.cel.judgedHere" . }}
 {{- end }}
 
 {{- define "bulkhead.firstLayer.match.suspiciousReference" -}}
 - name: suspicious
   expression: >-
-    (has(object.metadata.annotations) && {{ include "bulkhead.cel.annotatedElsewhere" . | nindent 4 }})
-    || {{ include "bulkhead.cel.labelled" . | nindent 4 }}
+    ((has(object.metadata.annotations) && {{ include "bulkhead.cel.annotatedElsewhere" . | nindent 4 }})
+    || {{ include "bulkhead.cel.labelled" . | nindent 4 }})
+    && {{ include "bulkhead.cel.judgedHere" . }}
+{{- end }}
+
+{{- define "bulkhead.firstLayer.match.inlineVolume" -}}
+- name: suspicious
+  expression: >-
+    object.spec.?volumes.orValue([]).exists(v, has(v.csi) || has(v.portworxVolume))
+    && {{ include "bulkhead.cel.judgedHere" . }}
+{{- end }}
+
+{{/* A namespace that is exempt from the rules does not assign itself a tenant either. */}}
+{{- define "bulkhead.firstLayer.match.tenant" -}}
+{{- $label := (include "bulkhead.firstLayer" . | fromYaml).keys.tenant | toJson -}}
+- name: suspicious
+  expression: >-
+    object.metadata.?labels[?{{ $label }}]
+    != (request.operation == "UPDATE" ? oldObject.metadata.?labels[?{{ $label }}] : optional.none())
+    && {{ include "bulkhead.cel.judged" (dict "context" . "namespace" "object.metadata.name" "others" list) }}
 {{- end }}
 
 {{/* Another namespace is another tenant's, unless this one is of a labelled tenant: then the webhook knows. */}}
@@ -298,11 +318,17 @@ request.userInfo.username in {{ $users | toJson }} ? [] : ({{ $expression }})
 {{- end -}}
 {{- end }}
 
-{{/* The release's own namespaces and others: (dict "context" $ "more" list). */}}
-{{- define "bulkhead.firstLayer.namespaceSelector" -}}
-matchExpressions:
-  - key: kubernetes.io/metadata.name
-    operator: NotIn
-    values:
-      {{- concat (list .context.Release.Namespace .context.Values.tokens.namespace) .more | uniq | toYaml | nindent 6 }}
+{{/*
+Whether a namespace is not one of the release's own, nor of others: (dict "context" $
+"namespace" "request.namespace" "others" list). An expression, and the last that is
+asked: the API server takes a policy's namespaceSelector apart anew for every write of
+any kind.
+*/}}
+{{- define "bulkhead.cel.judged" -}}
+!({{ .namespace }} in {{ concat (list .context.Release.Namespace .context.Values.tokens.namespace) .others | uniq | toJson }})
+{{- end }}
+
+{{/* The same for what is in a namespace. */}}
+{{- define "bulkhead.cel.judgedHere" -}}
+{{ include "bulkhead.cel.judged" (dict "context" . "namespace" "request.namespace" "others" .Values.webhook.rules.exemptNamespaces) }}
 {{- end }}
