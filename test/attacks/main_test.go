@@ -18,6 +18,9 @@ import (
 var stage actors.Stage
 
 func TestMain(m *testing.M) {
+	stage.Installations = map[string]cluster.Installation{
+		"k14c1": {Values: "webhook: {rules: {exemptNamespaces: [" + exempt + "]}}"},
+	}
 	os.Exit(actors.RunOnStage(m, &stage, cluster.DefaultTokenLife, "k14c1", "k14c2"))
 }
 

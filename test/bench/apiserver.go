@@ -71,6 +71,7 @@ func peers(ctx context.Context, s *session) ([]row, error) {
 			{alone, creation.Plain},
 			{kyverno, creation.Plain},
 			{nothing, creation.Clone},
+			{layers, creation.Clone},
 			{bulkhead, creation.Clone},
 			{kyverno, creation.Clone},
 		},

@@ -84,6 +84,10 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	here, err := describe(ctx, *root, *rounds) // what is measured, whatever becomes of the files meanwhile
+	if err != nil {
+		return err
+	}
 	var rows []row
 	for _, s := range chosen {
 		measured, err := s.measure(ctx, &session{root: *root, rounds: *rounds, progress: os.Stderr})
@@ -91,10 +95,6 @@ func run(args []string) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		rows = append(rows, measured...)
-	}
-	here, err := describe(ctx, *root, *rounds)
-	if err != nil {
-		return err
 	}
 	text := table(rows)
 	if _, err := io.WriteString(os.Stdout, here+"\n\n"+text); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -34,15 +35,25 @@ func spreadOf(values []float64) spread {
 }
 
 func (s spread) String() string {
-	return fmt.Sprintf("%.3g (%.3g … %.3g)", s.median, s.least, s.most)
+	return strings.ReplaceAll(fmt.Sprintf("%.3g (%.3g … %.3g)", s.median, s.least, s.most), "+Inf", "∞")
 }
 
 // ratios are those of each round: what a noisy machine does to one of the two it
-// does to the other as well.
+// does to the other as well. What costs something is infinitely more than what costs
+// nothing or less, as one that is added to something can; a round in which neither
+// costs anything says nothing.
 func (r row) ratios() spread {
-	ratios := make([]float64, len(r.is))
+	var ratios []float64
 	for i := range r.is {
-		ratios[i] = r.is[i] / r.other[i]
+		switch {
+		case r.other[i] > 0:
+			ratios = append(ratios, r.is[i]/r.other[i])
+		case r.is[i] > 0:
+			ratios = append(ratios, math.Inf(1))
+		}
+	}
+	if len(ratios) == 0 {
+		ratios = append(ratios, math.Inf(1)) // nothing was shown
 	}
 	return spreadOf(ratios)
 }

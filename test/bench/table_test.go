@@ -15,6 +15,8 @@ func TestTable(t *testing.T) {
 		{what: "slow", against: "theirs", unit: "µs", is: []float64{40, 60}, other: []float64{20, 20}, target: 1.5},
 		{what: "large", against: "theirs", unit: "allocations", is: []float64{4}, other: []float64{2}},
 		{what: "memory", unit: "MiB", is: []float64{100, 130, 140}, limit: 128},
+		{what: "added", against: "theirs", unit: "ms", is: []float64{2, 3, 4, -1, -2}, other: []float64{2, -1, 2, 1, 0}, target: 1.5},
+		{what: "hidden", against: "theirs", unit: "ms", is: []float64{-1}, other: []float64{-1}, target: 1.5},
 		{what: "both", against: "theirs", unit: "ms", is: []float64{4}, other: []float64{2}, target: 3, limit: 4},
 	}
 	got := table(rows)
@@ -23,6 +25,8 @@ func TestTable(t *testing.T) {
 		"| slow | µs | 50 (40 … 60) | theirs | 20 (20 … 20) | 2.5 (2 … 3) | ≤ 1.5 times: **missed** |\n",
 		"| large | allocations | 4 (4 … 4) | theirs | 2 (2 … 2) | 2 (2 … 2) |  |\n",
 		"| memory | MiB | 130 (100 … 140) |  |  |  | ≤ 128 MiB: **missed** |\n",
+		"| added | ms | 2 (-2 … 4) | theirs | 1 (-1 … 2) | 1.5 (-1 … ∞) | ≤ 1.5 times: met |\n",
+		"| hidden | ms | -1 (-1 … -1) | theirs | -1 (-1 … -1) | ∞ (∞ … ∞) | ≤ 1.5 times: **missed** |\n",
 		"| both | ms | 4 (4 … 4) | theirs | 2 (2 … 2) | 2 (2 … 2) | ≤ 3 times, ≤ 4 ms: met |\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -29,7 +29,10 @@ func (s *session) fuzz(ctx context.Context, t target, coverage bool) (r row, cra
 	command.Dir = t.folder // where it writes what it found, as a seed
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = time.Minute
-	said := &output{begun: func() { time.AfterFunc(s.length, func() { _ = command.Process.Signal(os.Interrupt) }) }}
+	said := &output{begun: func() {
+		time.AfterFunc(s.length, func() { _ = command.Process.Signal(os.Interrupt) })
+		time.AfterFunc(s.length+command.WaitDelay, func() { _ = command.Process.Kill() })
+	}}
 	command.Stdout, command.Stderr = said, said
 	err = command.Run()
 	out := said.text.Bytes()
@@ -71,12 +74,15 @@ type output struct {
 
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.text.Write(p)
-	if o.begun != nil && bytes.Contains(o.text.Bytes(), []byte("now fuzzing with")) {
+	if o.begun != nil && begun.Match(o.text.Bytes()) {
 		o.begun()
 		o.begun = nil
 	}
 	return n, err
 }
+
+// begun is what is said once the seeds are tried; without any, nothing but progress.
+var begun = regexp.MustCompile(`now fuzzing with|execs: `)
 
 var progress = regexp.MustCompile(`execs: (\d+) \(\d+/sec\), new interesting: (\d+) \(total: (\d+)\)`)
 

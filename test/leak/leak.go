@@ -15,7 +15,8 @@ const (
 )
 
 // header is how much of a JWT is read to tell whether it is one, in characters: the
-// shortest, {"alg":"ES256"}, has twenty. encodedHeader is the same in base64.
+// shortest that is signed, {"alg":"ES256"}, has twenty. encodedHeader is the same in
+// base64.
 const (
 	header        = 20
 	encodedHeader = 28
@@ -38,8 +39,14 @@ func Index(text string) int {
 	return -1
 }
 
-// begins is whether text begins with the header of a JWT.
+// begins is whether text begins with the header of a JWT, or with as much of one as
+// no key ID has by chance.
 func begins(text string) bool {
+	for _, usual := range []string{"eyJhbGci", "eyJ0eXAi", "eyJraWQi"} { // alg, typ, kid
+		if strings.HasPrefix(text, usual) {
+			return true
+		}
+	}
 	if len(text) < header {
 		return false
 	}
@@ -48,7 +55,7 @@ func begins(text string) bool {
 		return false
 	}
 	for _, b := range plain {
-		if b < ' ' || b > '~' {
+		if (b < ' ' || b > '~') && !strings.ContainsRune("\t\r\n", rune(b)) {
 			return false
 		}
 	}

@@ -19,6 +19,8 @@ func TestATokenIsFoundHoweverItStandsThere(t *testing.T) {
 		"in words":               `msg="the token is ` + long + `"`,
 		"after a letter":         `{"err":"first line\n` + long + `"}`,
 		"cut off":                "Bearer " + short[:header] + "…",
+		"cut off early":          "Bearer " + short[:8] + "…",
+		"in lines":               plain("{\"x5t\":\"k\",\r\n \"alg\":\"ES256\"}"),
 		"in a Secret":            "data:\n  auth-token: " + base64.StdEncoding.EncodeToString([]byte(long)),
 		"in a Secret, and short": base64.StdEncoding.EncodeToString([]byte(short)),
 		"after what is none":     "kid=-HeyJ9vZ0aB_xQ " + long,
