@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 GO ?= go
 RUN := .run
+PLAYGROUND := mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground
 
 .DEFAULT_GOAL := help
 .PHONY: help build images demo chaos test e2e race lint supply-chain bench bench-peers soak fuzz up down clean
@@ -21,17 +22,19 @@ demo: ## the whole story on real clusters, each step checked (2 min; the first t
 chaos: ## real clusters under load and faults from a seed, 10 min; CHAOS='--seed 1 --for 2m', --help for more
 	@mkdir -p bin && $(GO) build -p 2 -o bin/test/chaos ./test/chaos && exec bin/test/chaos $(CHAOS)
 
-# Not from Go's test cache, which knows nothing of the binaries that clusters run.
+# What clusters run is built first: a test's time is limited, and its output is not seen
+# until it ends. Not from Go's test cache, which knows nothing of those binaries.
 test: ## unit tests, and the tests on real clusters; no root
+	@$(PLAYGROUND) build
 	$(GO) test -count=1 -p 1 -timeout 60m $$($(GO) list ./... | grep -v -e /test/node -e /test/e2e)
-	$(GO) -C hack/images test -count=1 ./...
+	$(GO) -C hack/images test -count=1 -timeout 60m ./...
 
 e2e: ## both charts as Pods on a real node; root, on Debian, whose containerd, runc and CNI plugins it installs
 	@[[ $$EUID = 0 ]] || { echo 'make e2e: a real node takes root'; exit 1; }
 	$(GO) test -count=1 -p 1 -timeout 30m ./test/node/... ./test/e2e/...
 
 race: ## the unit tests under the race detector (needs a C compiler)
-	$(GO) test -race ./certs/... ./exchange/... ./issuer/... ./plugin/... ./sidecar/... ./storage/... ./tenancy/... ./webhook/...
+	$(GO) test -race -timeout 30m ./certs/... ./exchange/... ./issuer/... ./plugin/... ./sidecar/... ./storage/... ./tenancy/... ./webhook/...
 
 lint: ## go vet in every module, golangci-lint, charts
 	@hack/lint
@@ -53,10 +56,10 @@ fuzz: ## every fuzz target for 5 minutes; writes its table into docs/benchmarks.
 	$(GO) run ./test/fuzz $(FUZZ)
 
 up: ## start a playground of two compute clusters that stays
-	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground up --dir $(RUN)
+	@$(PLAYGROUND) up --dir $(RUN)
 
 down: ## end the playground
-	@mkdir -p bin && $(GO) build -p 2 -o bin/test/playground ./test/cluster/playground && bin/test/playground down --dir $(RUN)
+	@$(PLAYGROUND) down --dir $(RUN)
 
 clean: ## what was built here; the caches outside the tree stay
 	rm -rf bin

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -63,7 +64,25 @@ func (a *ClusterAdmin) NewTeam(ctx context.Context, namespace string, changes ..
 	if err != nil {
 		return nil, err
 	}
-	return &Team{Client: cl, Namespace: ns, Admin: a, User: user}, nil
+	team := &Team{Client: cl, Namespace: ns, Admin: a, User: user}
+	if err := team.waitForRights(ctx); err != nil {
+		return nil, fmt.Errorf("wait until %s has its rights: %w", user, err)
+	}
+	return team, nil
+}
+
+// waitForRights waits until the API server knows of the binding: it hears of that a
+// moment after it has stored it.
+func (t *Team) waitForRights(ctx context.Context) error {
+	return Eventually(ctx, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: t.Namespace.Name, Verb: "create", Resource: "persistentvolumeclaims",
+			},
+		}}
+		err := t.Create(ctx, review)
+		return review.Status.Allowed, err
+	})
 }
 
 // Tenant is the team as a tenant.

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,8 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
 // fieldManager is the name under which server-side apply is done.
@@ -38,7 +39,33 @@ func (s *scene) resource(who string, object *unstructured.Unstructured) (dynamic
 }
 
 // act applies an object under test and returns what the API server answered.
-func (c *Case) act(ctx context.Context, s *scene, t step) (*unstructured.Unstructured, error) {
+func (c *Case) act(ctx context.Context, s *scene, t step) (stored *unstructured.Unstructured, err error) {
+	err = decided(func() error {
+		stored, err = c.actOnce(ctx, s, t)
+		return err
+	})
+	return stored, err
+}
+
+// decided tries again what could not be decided in time: a machine that stands still for
+// seconds answers no question in time, and the webhook fails closed.
+func decided(try func() error) (err error) {
+	const tries = 5
+	for range tries {
+		if err = try(); err == nil || !outOfTime(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func outOfTime(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "could not be decided now, so the object is refused") ||
+		strings.Contains(text, "failed calling webhook") && strings.Contains(text, "context deadline exceeded")
+}
+
+func (c *Case) actOnce(ctx context.Context, s *scene, t step) (*unstructured.Unstructured, error) {
 	resource, err := s.resource(c.As, t.object)
 	if err != nil {
 		return nil, err
@@ -142,11 +169,15 @@ func (s *scene) prepare(ctx context.Context, t step) error {
 	if err != nil {
 		return err
 	}
-	_, err = resource.Create(ctx, t.object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	create := func() error {
+		_, err := resource.Create(ctx, t.object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+		return err
+	}
+	err = decided(create)
 	if t.setup == beforeInstall && err != nil && len(refusalOf(err).rules) > 0 {
 		// The API server may not have heard yet that something is out of force.
-		last := eventually(ctx, func(ctx context.Context) (bool, error) {
-			_, err = resource.Create(ctx, t.object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+		last := actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
+			err = create()
 			return err == nil || len(refusalOf(err).rules) == 0, nil
 		})
 		err = errors.Join(last, err)
@@ -180,7 +211,7 @@ func (s *scene) verify(ctx context.Context, who string, t step) error {
 	if err != nil {
 		return err
 	}
-	err = eventually(ctx, func(ctx context.Context) (bool, error) {
+	err = actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
 		_, err := resource.Get(ctx, t.object.GetName(), metav1.GetOptions{})
 		return apierrors.IsNotFound(err), ignoreNotFound(err)
 	})
@@ -204,7 +235,7 @@ func (s *scene) waitFor(ctx context.Context, who string, object *unstructured.Un
 		return err
 	}
 	lacks := "it does not exist"
-	err = eventually(ctx, func(ctx context.Context) (bool, error) {
+	err = actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
 		have, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{})
 		if err != nil {
 			return false, ignoreNotFound(err)
@@ -216,14 +247,6 @@ func (s *scene) waitFor(ctx context.Context, who string, object *unstructured.Un
 		return fmt.Errorf("%w: %s", err, lacks)
 	}
 	return nil
-}
-
-// caseTimeout is how long a case waits for anything that Kubernetes does by
-// itself: short, as many cases wait at once.
-const caseTimeout = 40 * time.Second
-
-func eventually(ctx context.Context, ask func(context.Context) (bool, error)) error {
-	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, caseTimeout, true, ask)
 }
 
 func ignoreNotFound(err error) error {

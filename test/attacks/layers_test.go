@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,12 +41,9 @@ var (
 	bindings       = []string{"mutatingadmissionpolicybindings", "validatingadmissionpolicybindings"}
 )
 
-// ours are the objects of a kind that the chart made.
+// ours are the objects of a kind that the chart made; there are some of each.
 func (s *scene) ours(ctx context.Context, resource string) ([]unstructured.Unstructured, error) {
 	list, err := s.clients[clusterAdmin].Resource(registration.WithResource(resource)).List(ctx, metav1.ListOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil // an API server without them
-	}
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", resource, err)
 	}
@@ -58,69 +53,38 @@ func (s *scene) ours(ctx context.Context, resource string) ([]unstructured.Unstr
 			ours = append(ours, object)
 		}
 	}
-	return ours, nil
-}
-
-// hasPolicies reports whether the chart installs policies.
-func (s *scene) hasPolicies(ctx context.Context) (bool, error) {
-	for _, resource := range bindings {
-		if found, err := s.ours(ctx, resource); err != nil || len(found) > 0 {
-			return len(found) > 0, err
-		}
+	if len(ours) == 0 {
+		return nil, fmt.Errorf("the chart installed no %s", resource)
 	}
-	return false, nil
+	return ours, nil
 }
 
 // withoutPolicies takes the policies out of force while do runs.
 func (s *scene) withoutPolicies(ctx context.Context, do func() error) (err error) {
-	removed := false
+	again := context.WithoutCancel(ctx)
+	defer func() { err = errors.Join(err, s.policiesAreKnown(again)) }()
 	for _, resource := range bindings {
-		found, err := s.ours(ctx, resource)
-		if err != nil {
-			return err
+		found, listErr := s.ours(ctx, resource)
+		if listErr != nil {
+			return listErr
 		}
 		api := s.clients[clusterAdmin].Resource(registration.WithResource(resource))
 		for _, object := range found {
 			if err := api.Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil {
 				return fmt.Errorf("remove %s: %w", object.GetName(), err)
 			}
-			removed = true
 			object.SetResourceVersion("")
 			object.SetUID("")
 			defer func() {
-				_, again := api.Create(context.WithoutCancel(ctx), &object, metav1.CreateOptions{})
-				err = errors.Join(err, again)
+				_, failure := api.Create(again, &object, metav1.CreateOptions{})
+				err = errors.Join(err, failure)
 			}()
 		}
 	}
-	if !removed {
-		return do()
-	}
-	if err := s.waitForPolicies(ctx, false); err != nil {
+	if err := s.policiesAreKnown(ctx); err != nil {
 		return err
 	}
 	return do()
-}
-
-// waitForPolicies waits until the API server has heard whether the policies are
-// in force. Of a Pod, which is not mutated, they answer before any webhook does.
-func (s *scene) waitForPolicies(ctx context.Context, inForce bool) error {
-	err := actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
-		err := s.admin.Create(ctx, &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: s.attacker.Namespace.Name},
-			Spec: corev1.PodSpec{
-				Containers: []corev1.Container{{Name: "c", Image: "none"}},
-				Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{
-					CSI: &corev1.CSIVolumeSource{Driver: tenancy.CSIDriver},
-				}}},
-			},
-		}, client.DryRunAll)
-		return (err != nil && ourPolicy.MatchString(err.Error())) == inForce, nil
-	})
-	if err != nil {
-		return fmt.Errorf("wait for the policies to be in force (%v): %w", inForce, err)
-	}
-	return nil
 }
 
 // asBeforeInstall takes the webhook and the policies out of force while do runs.
@@ -179,7 +143,7 @@ func (s *scene) in(ctx context.Context, l layers, do func() error) (err error) {
 		}
 	}
 	if l.policies {
-		if err := s.waitForPolicies(ctx, true); err != nil {
+		if err := s.policiesAreKnown(ctx); err != nil {
 			return err
 		}
 		return run()

@@ -3,7 +3,6 @@ package attacks
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -222,8 +221,9 @@ func (u *unguarded) restored(ctx context.Context, id string) (string, error) {
 		}
 		if snapshot.Status.Error != nil && snapshot.Status.Error.Message != nil {
 			ready = *snapshot.Status.Error.Message
-			// Until the sidecar has made the Secret of the content nothing is asked.
-			return !strings.Contains(ready, "failed to get credentials"), nil
+			// What others say passes: the content was not heard of, or its Secret is
+			// not made yet.
+			return said.MatchString(ready), nil
 		}
 		ready = ""
 		return snapshot.Status.ReadyToUse != nil && *snapshot.Status.ReadyToUse, nil

@@ -217,7 +217,8 @@ func (u *unguarded) provision(ctx context.Context, claim *corev1.PersistentVolum
 	return v, "", err
 }
 
-// complaint is the last event of that reason about an object, empty if there is none.
+// complaint is the last event of that reason about an object, by one who asked the
+// driver; empty if there is none.
 func (u *unguarded) complaint(ctx context.Context, about types.UID, reason string) (string, error) {
 	var events corev1.EventList
 	if err := u.s.admin.List(ctx, &events); err != nil {
@@ -225,7 +226,8 @@ func (u *unguarded) complaint(ctx context.Context, about types.UID, reason strin
 	}
 	last := ""
 	for _, e := range events.Items {
-		if e.InvolvedObject.UID == about && e.Reason == reason {
+		// Kubernetes' own complaint is that it has not heard of the class yet.
+		if e.InvolvedObject.UID == about && e.Reason == reason && e.Source.Component != "persistentvolume-controller" {
 			last = e.Message
 		}
 	}
@@ -365,11 +367,12 @@ func (u *unguarded) ready(ctx context.Context, name, handle string, content *sna
 	if err != nil {
 		return err
 	}
-	if err := u.s.admin.Status().Patch(ctx, content, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return err
-	}
 	snapshot := &snapshotv1.VolumeSnapshot{}
 	return actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
+		// Again and again: the snapshotter may be about to write that it failed.
+		if err := u.s.admin.Status().Patch(ctx, content, client.RawPatch(types.MergePatchType, patch)); err != nil {
+			return false, err
+		}
 		err := u.thief.Get(ctx, types.NamespacedName{Namespace: u.thief.Namespace.Name, Name: name}, snapshot)
 		return snapshot.Status != nil && snapshot.Status.ReadyToUse != nil && *snapshot.Status.ReadyToUse, err
 	})

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/test/actors"
 )
 
 // refusal is who refused a request and what was told.
@@ -125,7 +127,7 @@ func (c *Case) untouched(sent, stored *unstructured.Unstructured) error {
 func (s *scene) refusalByEvent(ctx context.Context, object *unstructured.Unstructured) (refusal, error) {
 	var r refusal
 	others := map[string]bool{}
-	err := eventually(ctx, func(ctx context.Context) (bool, error) {
+	err := actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
 		var events corev1.EventList
 		if err := s.admin.List(ctx, &events, client.InNamespace(object.GetNamespace())); err != nil {
 			return false, err

@@ -134,13 +134,15 @@ func (f *fleet) join(t *testing.T, members ...*member) {
 	f.balancer.SpreadOver(f.addresses()...)
 }
 
-// leave has the oldest replica called no more and then ends it.
+// leave has the oldest replica called no more and ends it, once those that were on the
+// way to it have come: replicas have --shutdown-delay for that.
 func (f *fleet) leave() {
 	f.mu.Lock()
 	oldest := f.members[0]
 	f.members = f.members[1:]
 	f.mu.Unlock()
 	f.balancer.SpreadOver(f.addresses()...)
+	<-time.After(time.Second)
 	oldest.stop()
 }
 
@@ -179,7 +181,7 @@ func TestNoHandshakeFailsWhileCAAndServingCertificatesAreReplaced(t *testing.T) 
 	}
 	callers := []*caller{
 		startCaller(t, admin.Compute.Client, "handshakes", 0, f.addresses),
-		startCaller(t, admin.Compute.Client, "handshakes", trustDelay-time.Second, f.addresses),
+		startCaller(t, admin.Compute.Client, "handshakes", trustDelay/2, f.addresses),
 	}
 	// No class at all: Bulkhead's own webhook has nothing to do with them.
 	none := ""

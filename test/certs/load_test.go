@@ -22,6 +22,9 @@ const (
 	waitingClass = "px-waiting"
 	// pace is between two claims.
 	pace = 50 * time.Millisecond
+	// atOnce is how many claims are under way at most: a machine that cannot keep up
+	// would only make them wait for one another.
+	atOnce = 10
 )
 
 func makeClass(ctx context.Context) error {
@@ -47,6 +50,7 @@ type load struct {
 	running sync.WaitGroup
 
 	mu       sync.Mutex
+	underWay int
 	made     int
 	refusals []error
 }
@@ -66,7 +70,9 @@ func startLoad(t *testing.T, team *actors.Team, changes ...func(*corev1.Persiste
 				return
 			case <-ticker.C:
 				// Of its own, so that a slow one does not hold up the next.
-				l.running.Go(func() { l.claim(claiming, i) })
+				if l.begin() {
+					l.running.Go(func() { l.claim(claiming, i) })
+				}
 			}
 		}
 	})
@@ -74,10 +80,22 @@ func startLoad(t *testing.T, team *actors.Team, changes ...func(*corev1.Persiste
 	return l
 }
 
+// begin reports whether one more may be under way, and counts it.
+func (l *load) begin() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.underWay == atOnce {
+		return false
+	}
+	l.underWay++
+	return true
+}
+
 func (l *load) claim(ctx context.Context, i int) {
 	err := l.team.Create(ctx, l.team.Claim(fmt.Sprintf("c-%d", i), waitingClass, l.changes...))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.underWay--
 	if err != nil {
 		l.refusals = append(l.refusals, fmt.Errorf("after %v: %w", time.Since(l.began).Round(pace), err))
 		return

@@ -19,8 +19,9 @@ const (
 	// filesName the one whose webhook serves from files.
 	selfName, filesName = "k14c1", "k14c2"
 	replicas            = 3
-	// trustDelay is short enough to watch a rotation.
-	trustDelay = 3 * time.Second
+	// trustDelay is short enough to watch a rotation, and long enough for a watch on a
+	// busy machine.
+	trustDelay = 6 * time.Second
 	// patience is for what takes seconds on an idle machine.
 	patience = 90 * time.Second
 )

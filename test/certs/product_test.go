@@ -165,7 +165,7 @@ func TestNoClaimIsRefusedWhileTheProductRotates(t *testing.T) {
 	}
 	team := newTeam(t, admin, "rotated")
 	before, cas, leaves := calls(), rotations("ca"), rotations("serving")
-	late := startCaller(t, admin.Compute.Client, bulkhead, trustDelay-time.Second, func() []string { return admin.Compute.WebhookAddresses })
+	late := startCaller(t, admin.Compute.Client, bulkhead, trustDelay/2, func() []string { return admin.Compute.WebhookAddresses })
 	l := startLoad(t, team)
 	ca.renew(t, "1")
 	ca.rotate(t)

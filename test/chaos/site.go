@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/test/actors"
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
@@ -207,18 +206,11 @@ func (s *site) makeTeams(ctx context.Context, n int, known *tenants) ([]*actors.
 				return err
 			}
 			known.add(team)
-			// The API server learns of a team's rights a moment after they were given.
-			err = cluster.Poll(making, recoveryLimit, func(ctx context.Context) error {
-				return client.IgnoreAlreadyExists(team.Create(ctx, team.Claim(vault, actors.CSIClass)))
-			})
-			if err != nil {
-				return fmt.Errorf("make the vault of %s: %w", team.User, err)
-			}
-			handle, err := team.WaitBound(making, vault)
+			handles, err := team.MakeBound(making, team.Claim(vault, actors.CSIClass))
 			if err != nil {
 				return err
 			}
-			known.addVault(team, handle)
+			known.addVault(team, handles[0])
 			teams[i] = team
 			return nil
 		})

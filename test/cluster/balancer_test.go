@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -83,12 +84,12 @@ func TestTheBalancerFailsAsNetworksDoUntilItIsMended(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}
-	// hears is whether a byte comes: "silence" if there is none for a while, "end"
-	// if the connection was closed.
-	hears := func(conn net.Conn) string {
+	const silence = "silence"
+	// hears is whether a byte comes: silence if there is none for as long as that,
+	// "end" if the connection was closed.
+	hears := func(conn net.Conn, patience time.Duration) string {
 		t.Helper()
-		const silence = 100 * time.Millisecond
-		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		answer := make([]byte, 1)
 		_, err := conn.Read(answer)
 		var timeout net.Error
@@ -96,13 +97,17 @@ func TestTheBalancerFailsAsNetworksDoUntilItIsMended(t *testing.T) {
 		case err == nil:
 			return string(answer)
 		case errors.As(err, &timeout) && timeout.Timeout():
-			return "silence"
+			return silence
 		}
 		return "end"
 	}
 	want := func(what string, conn net.Conn, want string) {
 		t.Helper()
-		if got := hears(conn); got != want {
+		patience := readyTimeout
+		if want == silence {
+			patience = 100 * time.Millisecond
+		}
+		if got := hears(conn, patience); got != want {
 			t.Errorf("%s: %s, want %s", what, got, want)
 		}
 	}
@@ -111,12 +116,27 @@ func TestTheBalancerFailsAsNetworksDoUntilItIsMended(t *testing.T) {
 
 	b.Hang()
 	_, _ = io.WriteString(before, "again\n")
-	want("a connection that was lost", before, "silence")
+	want("a connection that was lost", before, silence)
+	lost := func() int {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.lost)
+	}
+	there := lost()
 	meanwhile := dial()
-	want("a connection made meanwhile", meanwhile, "silence")
+	err = Poll(t.Context(), readyTimeout, func(context.Context) error {
+		if lost() == there {
+			return errors.New("it is not lost yet")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("a connection made meanwhile", meanwhile, silence)
 	b.Mend()
-	want("a connection that was lost, after the end", before, "silence")
-	want("a connection made meanwhile, after the end", meanwhile, "silence")
+	want("a connection that was lost, after the end", before, silence)
+	want("a connection made meanwhile, after the end", meanwhile, silence)
 	after := dial()
 	want("a new connection", after, "a")
 
@@ -127,7 +147,7 @@ func TestTheBalancerFailsAsNetworksDoUntilItIsMended(t *testing.T) {
 
 	b.Slow(time.Second)
 	slow := dial()
-	want("a slow connection", slow, "silence")
+	want("a slow connection", slow, silence)
 	b.Mend()
 	_ = slow.SetReadDeadline(time.Time{})
 	if _, err := io.ReadFull(slow, make([]byte, 1)); err != nil {

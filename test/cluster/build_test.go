@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,23 +49,34 @@ func TestAFailedBuildShowsTheCompilersWords(t *testing.T) {
 	}
 }
 
+// heard keeps what is written, and acts on the first of it.
+type heard struct {
+	bytes.Buffer
+
+	then func()
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.then()
+	return h.Buffer.Write(p)
+}
+
 func TestTheLockKeepsASecondBuilderOut(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "lock")
-	var out bytes.Buffer
-	unlock, err := lock(t.Context(), file, &out)
+	unlock, err := lock(t.Context(), file, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*maxPollInterval)
-	defer cancel()
-	if _, err := lock(ctx, file, &out); err == nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &heard{then: cancel}
+	if _, err := lock(ctx, file, out); err == nil {
 		t.Fatal("two have the lock")
 	}
 	if !strings.Contains(out.String(), "waiting for another build") {
 		t.Errorf("said %q", out.String())
 	}
 	unlock()
-	unlock, err = lock(t.Context(), file, &out)
+	unlock, err = lock(t.Context(), file, out)
 	if err != nil {
 		t.Fatal(err)
 	}

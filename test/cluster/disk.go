@@ -36,7 +36,7 @@ func (e *Environment) startDisk(ctx context.Context, name string, size int64) (*
 	if err != nil {
 		return nil, err
 	}
-	err = Poll(ctx, pollTimeout, func(context.Context) error {
+	err = Poll(ctx, readyTimeout, func(context.Context) error {
 		var is syscall.Statfs_t
 		if err := syscall.Statfs(d.Path(""), &is); err != nil {
 			return fmt.Errorf("look at the disk: %w", err)

@@ -65,10 +65,10 @@ func TestTheKilledDemoLeavesNoProcess(t *testing.T) {
 	}
 }
 
-// waitForChildren waits until the demo has started something.
+// waitForChildren waits until the demo has started something. It builds first.
 func waitForChildren(t *testing.T, dir string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if left, err := cluster.Leftovers(dir); err != nil {
 			t.Fatal(err)
 		} else if len(left) > 0 {

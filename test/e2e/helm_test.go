@@ -28,7 +28,7 @@ func (s *site) pack(ctx context.Context, name, version string) (string, error) {
 func (s *site) helm(ctx context.Context, release, chart, namespace string, values ...map[string]any) error {
 	args := []string{
 		"upgrade", "--install", release, chart,
-		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace", "--wait", "--timeout", "2m",
+		"--kubeconfig", s.compute.Kubeconfig, "--namespace", namespace, "--create-namespace", "--wait", "--timeout", "5m",
 	}
 	for i, some := range values {
 		raw, err := yaml.Marshal(some)

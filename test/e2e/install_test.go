@@ -55,7 +55,7 @@ func testHelmTest(t *testing.T) {
 		"bulkhead-issuer": {issuerNamespace, []string{"bulkhead-issuer-test"}},
 	} {
 		out, err := stage.run(t.Context(), stage.binaries.Helm, "test", release,
-			"--kubeconfig", stage.compute.Kubeconfig, "--namespace", c.namespace, "--timeout", "2m")
+			"--kubeconfig", stage.compute.Kubeconfig, "--namespace", c.namespace, "--timeout", "5m")
 		if err != nil {
 			t.Error(err)
 			continue

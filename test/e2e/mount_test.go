@@ -15,7 +15,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/node"
 )
 
-const podTimeout = time.Minute
+const podTimeout = 3 * time.Minute
 
 // withClaim is a namespace with a class, a claim of it and a Pod that mounts that.
 const withClaim = `

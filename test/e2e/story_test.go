@@ -137,11 +137,11 @@ func testStory(t *testing.T) {
 	for team, person := range map[string]string{"shop": "mallory", "bank": "alice"} {
 		must("", "create", "namespace", team)
 		must("", "create", "rolebinding", "admin", "--namespace="+team, "--clusterrole=admin", "--user="+person)
-		must("", "wait", "--namespace="+team, "--for=create", "--timeout=30s", "serviceaccount/default")
+		must("", "wait", "--namespace="+team, "--for=create", "--timeout=3m", "serviceaccount/default")
 		must(ledger, "apply", "--filename=-", "--namespace="+team, "--as="+person)
 	}
 	for _, team := range []string{"shop", "bank"} {
-		must("", "wait", "--namespace="+team, "--for=condition=Ready", "--timeout=1m", "pod/app")
+		must("", "wait", "--namespace="+team, "--for=condition=Ready", "--timeout=3m", "pod/app")
 	}
 
 	volume := must("", "get", "pvc", "data", "--namespace=bank", "--output=jsonpath={.spec.volumeName}")
@@ -167,13 +167,13 @@ func testStory(t *testing.T) {
 	})
 	t.Run("what is one's own", func(t *testing.T) {
 		kubectl(t, snapshotAndRestore, "apply", "--filename=-", "--namespace=bank", "--as=alice")
-		kubectl(t, "", "wait", "--namespace=bank", "--for=jsonpath={.status.phase}=Bound", "--timeout=1m", "pvc/restored")
-		kubectl(t, "", "delete", "--namespace=bank", "--as=alice", "pvc/restored", "volumesnapshot/night", "--timeout=1m")
+		kubectl(t, "", "wait", "--namespace=bank", "--for=jsonpath={.status.phase}=Bound", "--timeout=3m", "pvc/restored")
+		kubectl(t, "", "delete", "--namespace=bank", "--as=alice", "pvc/restored", "volumesnapshot/night", "--timeout=3m")
 	})
 
 	// The bank closes and leaves a volume behind; somebody takes its name.
 	must("", "patch", "pv", volume, "--patch", `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
-	must("", "delete", "namespace", "bank", "--timeout=2m")
+	must("", "delete", "namespace", "bank", "--timeout=5m")
 	must("", "create", "namespace", "bank")
 	output, err := stage.compute.Kubectl(t.Context(), names.Replace(`
 apiVersion: v1
@@ -185,8 +185,8 @@ spec: {storageClassName: gold, volumeName: VOLUME, accessModes: [ReadWriteOnce],
 		t.Errorf("the next bank's claim of the volume that was left: want a refusal by BH-A6, got %q", output)
 	}
 	must("", "patch", "pv", volume, "--patch", `{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
-	must("", "wait", "--for=delete", "--timeout=1m", "pv/"+volume)
-	must("", "delete", "namespace", "shop", "bank", "--timeout=2m")
+	must("", "wait", "--for=delete", "--timeout=3m", "pv/"+volume)
+	must("", "delete", "namespace", "shop", "bank", "--timeout=5m")
 }
 
 // kubectl does what must succeed, and returns what it prints.

@@ -22,7 +22,7 @@ func testUninstall(t *testing.T) {
 	ctx := t.Context()
 	kept = tokenSecret(t, "team-csi").UID
 	if _, err := stage.run(ctx, stage.binaries.Helm, "uninstall", "bulkhead",
-		"--kubeconfig", stage.compute.Kubeconfig, "--namespace", namespace, "--wait", "--timeout", "2m"); err != nil {
+		"--kubeconfig", stage.compute.Kubeconfig, "--namespace", namespace, "--wait", "--timeout", "5m"); err != nil {
 		t.Fatal(err)
 	}
 	left, err := inForce(ctx)

@@ -43,7 +43,7 @@ func installPackages(ctx context.Context) error {
 		{"update"},
 		append([]string{"install", "--yes", "--no-install-recommends"}, missing...),
 	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "Acquire::Retries=5"}, args...)...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said

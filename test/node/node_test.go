@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(node.Main(m.Run)) }
 
-const podTimeout = time.Minute
+const podTimeout = 3 * time.Minute
 
 // One node for all, as its start is most of the time.
 func TestNode(t *testing.T) {

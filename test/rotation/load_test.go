@@ -165,7 +165,8 @@ func (l *load) call(ctx context.Context, m minted, isHeld bool) bool {
 		if isHeld {
 			use.callsOfHeld++
 		}
-		if err != nil {
+		// One that ended on the way, as the machine stood still, shows nothing.
+		if err != nil && use.lastCall.Before(m.expires) {
 			all = false
 			use.failedCalls++
 			l.failures = append(l.failures, failure{at: use.lastCall, kid: m.kid, what: "call of " + n.name + ": " + err.Error()})
@@ -175,13 +176,14 @@ func (l *load) call(ctx context.Context, m minted, isHeld bool) bool {
 	return all
 }
 
-// waiting is how many workers have waited for a token for at least that long.
-func (l *load) waiting(atLeast time.Duration) int {
+// waiting is how many workers have asked for a token since then, and waited for it for
+// at least that long.
+func (l *load) waiting(from time.Time, atLeast time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
 	for _, since := range l.asking {
-		if time.Since(since) >= atLeast {
+		if since.After(from) && time.Since(since) >= atLeast {
 			n++
 		}
 	}

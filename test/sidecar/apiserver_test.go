@@ -21,7 +21,10 @@ func TestTheAPIServerRestarts(t *testing.T) { //nolint:tparallel // see inBothPl
 		// Refreshes go on, and what comes now is served. Whether the sidecar kept its
 		// lease meanwhile or was started again is all the same.
 		late := newTeam(t, admin, "after-apiserver")
-		waitForToken(t, late)
+		// It may have to take the lease again.
+		within(t, patience, "a token for "+late.Namespace.Name, func(ctx context.Context) error {
+			return holdsTokenOf(ctx, late, live(late))
+		})
 		mustBind(t, late, late.Claim("claim", actors.CSIClass))
 		first, err := old.Token(t.Context())
 		if err != nil {

@@ -84,7 +84,7 @@ func TestAnUpThatIsKilledLeavesNothing(t *testing.T) {
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a first process", time.Minute, func() bool { return len(leftovers(t, dir)) > 0 })
+	await(t, "a first process", 5*time.Minute, func() bool { return len(leftovers(t, dir)) > 0 })
 	if err := up.Process.Kill(); err != nil {
 		t.Error(err)
 	}
