@@ -176,7 +176,7 @@ func (s *scene) prepare(ctx context.Context, t step) error {
 	err = decided(create)
 	if t.setup == beforeInstall && err != nil && len(refusalOf(err).rules) > 0 {
 		// The API server may not have heard yet that something is out of force.
-		last := actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
+		last := actors.Eventually(ctx, func(context.Context) (bool, error) {
 			err = create()
 			return err == nil || len(refusalOf(err).rules) == 0, nil
 		})

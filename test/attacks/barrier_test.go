@@ -64,20 +64,21 @@ var lasts atomic.Int32
 
 func lastName() string { return "last-" + strconv.Itoa(int(lasts.Add(1))) }
 
-func configMapsAlone(name string) (*admissionv1.MatchResources, []admissionv1.MatchCondition) {
-	return &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
-			RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: []admissionv1.OperationType{admissionv1.Create},
-				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
-			},
-		}}}, []admissionv1.MatchCondition{
-			{Name: "last", Expression: fmt.Sprintf("object.metadata.name == %q", name)},
-		}
+// aboutOne matches the creation of the ConfigMap of that name.
+func aboutOne(name string) (*admissionv1.MatchResources, []admissionv1.MatchCondition) {
+	creation := admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create},
+		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+	}
+	named := admissionv1.MatchCondition{Name: "named", Expression: fmt.Sprintf("object.metadata.name == %q", name)}
+	return &admissionv1.MatchResources{
+		ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: creation}},
+	}, []admissionv1.MatchCondition{named}
 }
 
 func newMutatingPolicy() lastPolicy {
 	meta := metav1.ObjectMeta{Name: lastName()}
-	constraints, conditions := configMapsAlone(meta.Name)
+	constraints, conditions := aboutOne(meta.Name)
 	return lastPolicy{
 		kind: "policies that mutate",
 		policy: &admissionv1.MutatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.MutatingAdmissionPolicySpec{
@@ -98,7 +99,7 @@ func newMutatingPolicy() lastPolicy {
 
 func newValidatingPolicy() lastPolicy {
 	meta := metav1.ObjectMeta{Name: lastName()}
-	constraints, conditions := configMapsAlone(meta.Name)
+	constraints, conditions := aboutOne(meta.Name)
 	return lastPolicy{
 		kind: "policies that validate",
 		policy: &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicySpec{

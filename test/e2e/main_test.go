@@ -61,7 +61,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("no Pod has restarted since", testNoRestart)
 	t.Run("an uninstall leaves volumes their tokens", testUninstall)
 	t.Run("without Bulkhead no Pod gets a volume by its name alone", testWithout)
+	t.Run("a Pod runs on a volume of the shared token", testShared)
 	t.Run("another install takes over what is there", testReinstall)
+	t.Run("and the Pod runs on as its volume is adopted", testAdopted)
 	t.Run("what the documents say works as it stands there", testDocuments)
 }
 
