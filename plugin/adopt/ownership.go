@@ -47,6 +47,22 @@ type use struct {
 	contents  []*snapshotv1.VolumeSnapshotContent
 }
 
+// wants reports whether the volume would be handed over if it were clear to whom.
+func (o Ownership) wants(v *storage.Volume, uses []*use, explicit bool) bool {
+	owner := v.Owner()
+	open := !equalOwnership(v.Ownership, &api.Ownership{Owner: owner, Acls: withoutEverybody(v.Ownership.GetAcls())})
+	asked := explicit || slices.Contains(o.FromSubjects, owner) || (o.All && (owner == "" || open))
+	return asked && (o.Namespace == "" || slices.ContainsFunc(uses, func(u *use) bool { return u.isOf(o.Namespace) }))
+}
+
+// isOf reports whether anything of the namespace refers to the volume.
+func (u *use) isOf(namespace string) bool {
+	return slices.ContainsFunc(u.volumes, func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef.Namespace == namespace }) ||
+		slices.ContainsFunc(u.contents, func(c *snapshotv1.VolumeSnapshotContent) bool {
+			return c.Spec.VolumeSnapshotRef.Namespace == namespace
+		})
+}
+
 // errTwoNamespaces says that nobody can tell whose a volume is.
 var errTwoNamespaces = errors.New("volumes of more than one namespace stand for it, so nobody can tell whose it is: remove all but one")
 
@@ -206,6 +222,9 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	namespace := which.Namespace
 	if len(uses) > 0 {
 		if namespace = uses[0].namespace; len(uses) > 1 || namespace == severalNamespaces {
+			if !which.wants(v, uses, explicit) {
+				return change{}, false, nil
+			}
 			return change{}, false, fmt.Errorf("%s: %w", what, errTwoNamespaces)
 		}
 		if which.Namespace != "" && which.Namespace != namespace {

@@ -53,6 +53,10 @@ func subjectOf(namespace, uid string) string {
 func TestToWhomAVolumeIsHanded(t *testing.T) {
 	ownedBy := func(owner string) *api.Ownership { return &api.Ownership{Owner: owner} }
 	ofShop := []*use{{namespace: "shop"}}
+	in := func(namespace string) *corev1.PersistentVolume {
+		return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: namespace}}}
+	}
+	inTwo := []*use{{namespace: severalNamespaces, volumes: []*corev1.PersistentVolume{in("shop"), in("bank")}}}
 	for name, c := range map[string]struct {
 		volume   storage.Volume
 		which    Ownership
@@ -103,8 +107,35 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 		"in two namespaces": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
 			Ownership{FromSubjects: []string{sharedSubject}},
-			[]*use{{namespace: severalNamespaces}},
-			false, "", errTwoNamespaces.Error(),
+			inTwo, false, "", errTwoNamespaces.Error(),
+		},
+		"in two namespaces, by its id": {
+			storage.Volume{ID: "1", Ownership: ownedBy(subjectOf("bank", bankUID))},
+			Ownership{Selection: Selection{Names: []string{"1"}}},
+			inTwo, true, "", errTwoNamespaces.Error(),
+		},
+		"in two namespaces, one of which was asked for": {
+			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
+			Ownership{Selection: Selection{Namespace: "bank"}, FromSubjects: []string{sharedSubject}},
+			inTwo, false, "", errTwoNamespaces.Error(),
+		},
+		"in two namespaces, neither of which was asked for": {
+			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
+			Ownership{Selection: Selection{Namespace: "gone"}, FromSubjects: []string{sharedSubject}},
+			inTwo, false, "", "",
+		},
+		"in two namespaces, nobody's": {
+			storage.Volume{ID: "1"}, Ownership{Selection: Selection{All: true}}, inTwo, false, "", errTwoNamespaces.Error(),
+		},
+		"in two namespaces, everybody's": {
+			storage.Volume{ID: "1", Ownership: &api.Ownership{
+				Owner: subjectOf("bank", bankUID), Acls: &api.Ownership_AccessControl{Public: &api.Ownership_PublicAccessControl{Type: api.Ownership_Read}},
+			}}, Ownership{Selection: Selection{All: true}}, inTwo, false, "", errTwoNamespaces.Error(),
+		},
+		"in two namespaces, a tenant's": {
+			storage.Volume{ID: "1", Ownership: ownedBy(subjectOf("bank", bankUID))},
+			Ownership{Selection: Selection{All: true}, FromSubjects: []string{sharedSubject}},
+			inTwo, false, "", "",
 		},
 		"nothing refers to it": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)}, Ownership{FromSubjects: []string{sharedSubject}}, nil, false, "", "",

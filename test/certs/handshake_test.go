@@ -23,7 +23,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/cluster"
 )
 
-// configurations send claims of namespaces with a label to %s.
+// configurations send claims of namespaces with a label to %s. They wait for long, as
+// all of these tests do: a machine that stands still for seconds breaks no handshake.
 const configurations = `{apiVersion: v1, kind: Namespace, metadata: {name: handshakes}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: ca, namespace: handshakes}}
@@ -31,14 +32,14 @@ const configurations = `{apiVersion: v1, kind: Namespace, metadata: {name: hands
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
 metadata: {name: handshakes}
-webhooks: [{name: claims.handshakes.test, admissionReviewVersions: [v1], sideEffects: None, timeoutSeconds: 5,
+webhooks: [{name: claims.handshakes.test, admissionReviewVersions: [v1], sideEffects: None, timeoutSeconds: 30,
   clientConfig: {url: "https://%[1]s/"}, namespaceSelector: {matchLabels: {handshakes: "true"}},
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [persistentvolumeclaims], operations: [CREATE]}]}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: handshakes}
-webhooks: [{name: claims.handshakes.test, admissionReviewVersions: [v1], sideEffects: None, timeoutSeconds: 5,
+webhooks: [{name: claims.handshakes.test, admissionReviewVersions: [v1], sideEffects: None, timeoutSeconds: 30,
   clientConfig: {url: "https://%[1]s/"}, namespaceSelector: {matchLabels: {handshakes: "true"}},
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [persistentvolumeclaims], operations: [CREATE]}]}]
 `

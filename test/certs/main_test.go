@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	// All claims shall be sent to the webhook.
-	const values = "webhook: {firstLayer: {mutating: false, validating: false}, certificates: %s}"
+	const values = "webhook: {timeoutSeconds: 30, firstLayer: {mutating: false, validating: false}, certificates: %s}"
 	stage.Installations = map[string]cluster.Installation{
 		selfName: {
 			WebhookReplicas: replicas,
