@@ -19,10 +19,10 @@ import (
 )
 
 // bound is what an object may take, as the API server waits for the answer: ten
-// milliseconds, or where machines are slower, readings times what it takes there only to
-// read a large object.
+// milliseconds, or on a slow machine, readings times what it takes there only to read a
+// large object.
 var bound = sync.OnceValue(func() time.Duration {
-	const readings = 10
+	const readings = 5
 	raw, err := json.Marshal(hugeClaim())
 	if err != nil {
 		panic(err)
@@ -52,7 +52,8 @@ func hugeClaim() *corev1.PersistentVolumeClaim {
 func fuzzBound() time.Duration {
 	const instrumented = 20
 	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
-		return instrumented * bound()
+		// What it takes to read an object is that of instrumented code then, too.
+		return max(instrumented*10*time.Millisecond, bound())
 	}
 	return bound()
 }
@@ -87,7 +88,7 @@ func usedByThread() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-func TestNoObjectTakesTenMilliseconds(t *testing.T) {
+func TestNoObjectTakesLong(t *testing.T) {
 	l := world(t)
 	raw, err := json.Marshal(hugeClaim())
 	if err != nil {

@@ -92,7 +92,7 @@ func (o *adoptOptions) volume() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.all, "all", false, "every volume that nobody owns or everybody may use, and that this cluster refers to")
+	f.BoolVar(&o.all, "all", false, "every volume that this cluster refers to and nobody owns, or that everybody may use besides its tenant")
 	f.StringArrayVar(&from, "from-subject", nil, "owner whose volumes are taken over (repeatable)")
 	o.storageFlags(f)
 	return cmd

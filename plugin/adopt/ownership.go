@@ -47,20 +47,44 @@ type use struct {
 	contents  []*snapshotv1.VolumeSnapshotContent
 }
 
-// wants reports whether the volume would be handed over if it were clear to whom.
-func (o Ownership) wants(v *storage.Volume, uses []*use, explicit bool) bool {
-	owner := v.Owner()
-	open := !equalOwnership(v.Ownership, &api.Ownership{Owner: owner, Acls: withoutEverybody(v.Ownership.GetAcls())})
-	asked := explicit || slices.Contains(o.FromSubjects, owner) || (o.All && (owner == "" || open))
-	return asked && (o.Namespace == "" || slices.ContainsFunc(uses, func(u *use) bool { return u.isOf(o.Namespace) }))
+// wants reports whether a volume that several namespaces refer to is one of those that
+// were asked for: the rest of them may stay as they are.
+func (a *Adopter) wants(ctx context.Context, which Ownership, v *storage.Volume, uses []*use, explicit bool) (bool, error) {
+	owner, namespaces := v.Owner(), namespacesOf(uses)
+	switch {
+	case explicit:
+		return true, nil
+	case which.Namespace != "" && !slices.Contains(namespaces, which.Namespace):
+		return false, nil
+	case slices.Contains(which.FromSubjects, owner), owner == "" && which.All:
+		return true, nil
+	case equalOwnership(v.Ownership, &api.Ownership{Owner: owner, Acls: withoutEverybody(v.Ownership.GetAcls())}):
+		return false, nil
+	}
+	// It is open to everybody: of a tenant that has it, that is mended.
+	for _, name := range namespaces {
+		var ns corev1.Namespace
+		if err := a.client.Get(ctx, types.NamespacedName{Name: name}, &ns); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("look at namespace %s: %w", name, err)
+		}
+		if owner == tenancy.Of(ns.Name, string(ns.UID), ns.Labels).Subject(a.cfg.Cluster) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
-// isOf reports whether anything of the namespace refers to the volume.
-func (u *use) isOf(namespace string) bool {
-	return slices.ContainsFunc(u.volumes, func(pv *corev1.PersistentVolume) bool { return pv.Spec.ClaimRef.Namespace == namespace }) ||
-		slices.ContainsFunc(u.contents, func(c *snapshotv1.VolumeSnapshotContent) bool {
-			return c.Spec.VolumeSnapshotRef.Namespace == namespace
-		})
+func namespacesOf(uses []*use) (namespaces []string) {
+	for _, u := range uses {
+		for _, pv := range u.volumes {
+			namespaces = append(namespaces, pv.Spec.ClaimRef.Namespace)
+		}
+		for _, content := range u.contents {
+			namespaces = append(namespaces, content.Spec.VolumeSnapshotRef.Namespace)
+		}
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces)
 }
 
 // errTwoNamespaces says that nobody can tell whose a volume is.
@@ -222,10 +246,14 @@ func (a *Adopter) ownership(ctx context.Context, s Storage, which Ownership, v *
 	namespace := which.Namespace
 	if len(uses) > 0 {
 		if namespace = uses[0].namespace; len(uses) > 1 || namespace == severalNamespaces {
-			if !which.wants(v, uses, explicit) {
-				return change{}, false, nil
+			wanted, err := a.wants(ctx, which, v, uses, explicit)
+			if err == nil && wanted {
+				err = errTwoNamespaces
 			}
-			return change{}, false, fmt.Errorf("%s: %w", what, errTwoNamespaces)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", what, err)
+			}
+			return change{}, false, err
 		}
 		if which.Namespace != "" && which.Namespace != namespace {
 			return skip("it is for namespace %s", namespace)

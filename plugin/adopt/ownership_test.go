@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	snapshotv1 "github.com/kubernetes-csi/external-snapshotter/client/v8/apis/volumesnapshot/v1"
 	"github.com/libopenstorage/openstorage/api"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -52,6 +53,9 @@ func subjectOf(namespace, uid string) string {
 
 func TestToWhomAVolumeIsHanded(t *testing.T) {
 	ownedBy := func(owner string) *api.Ownership { return &api.Ownership{Owner: owner} }
+	openTo := func(owner string) *api.Ownership {
+		return &api.Ownership{Owner: owner, Acls: &api.Ownership_AccessControl{Public: &api.Ownership_PublicAccessControl{Type: api.Ownership_Admin}}}
+	}
 	ofShop := []*use{{namespace: "shop"}}
 	in := func(namespace string) *corev1.PersistentVolume {
 		return &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: namespace}}}
@@ -94,9 +98,9 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 			storage.Volume{ID: "1", Namespace: "bank", Claim: "ledger"}, Ownership{Selection: Selection{Names: []string{"1"}}}, ofShop, true, "shop", "",
 		},
 		"handed over by half already": {
-			storage.Volume{ID: "1", Namespace: "bank", Ownership: &api.Ownership{
-				Owner: subjectOf("shop", shopUID), Acls: &api.Ownership_AccessControl{Public: &api.Ownership_PublicAccessControl{Type: api.Ownership_Admin}},
-			}}, Ownership{Selection: Selection{All: true}}, ofShop, false, "shop", "",
+			storage.Volume{ID: "1", Namespace: "bank", Ownership: openTo(subjectOf("shop", shopUID))},
+			Ownership{Selection: Selection{All: true}},
+			ofShop, false, "shop", "",
 		},
 		"another tenant's": {
 			storage.Volume{ID: "1", Ownership: ownedBy(subjectOf("bank", bankUID))}, Ownership{Selection: Selection{All: true}}, ofShop, false, "", "",
@@ -114,25 +118,41 @@ func TestToWhomAVolumeIsHanded(t *testing.T) {
 			Ownership{Selection: Selection{Names: []string{"1"}}},
 			inTwo, true, "", errTwoNamespaces.Error(),
 		},
+		"in two namespaces, by its id for a third": {
+			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
+			Ownership{Selection: Selection{Names: []string{"1"}, Namespace: "third"}},
+			inTwo, true, "", errTwoNamespaces.Error(),
+		},
 		"in two namespaces, one of which was asked for": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
 			Ownership{Selection: Selection{Namespace: "bank"}, FromSubjects: []string{sharedSubject}},
 			inTwo, false, "", errTwoNamespaces.Error(),
 		},
+		"in two namespaces, by a snapshot in the one that was asked for": {
+			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
+			Ownership{Selection: Selection{Namespace: "bank"}, FromSubjects: []string{sharedSubject}},
+			[]*use{{namespace: severalNamespaces, volumes: inTwo[0].volumes[:1], contents: []*snapshotv1.VolumeSnapshotContent{{
+				Spec: snapshotv1.VolumeSnapshotContentSpec{VolumeSnapshotRef: corev1.ObjectReference{Namespace: "bank"}},
+			}}}},
+			false, "", errTwoNamespaces.Error(),
+		},
 		"in two namespaces, neither of which was asked for": {
 			storage.Volume{ID: "1", Ownership: ownedBy(sharedSubject)},
-			Ownership{Selection: Selection{Namespace: "gone"}, FromSubjects: []string{sharedSubject}},
+			Ownership{Selection: Selection{Namespace: "third"}, FromSubjects: []string{sharedSubject}},
 			inTwo, false, "", "",
 		},
 		"in two namespaces, nobody's": {
 			storage.Volume{ID: "1"}, Ownership{Selection: Selection{All: true}}, inTwo, false, "", errTwoNamespaces.Error(),
 		},
-		"in two namespaces, everybody's": {
-			storage.Volume{ID: "1", Ownership: &api.Ownership{
-				Owner: subjectOf("bank", bankUID), Acls: &api.Ownership_AccessControl{Public: &api.Ownership_PublicAccessControl{Type: api.Ownership_Read}},
-			}}, Ownership{Selection: Selection{All: true}}, inTwo, false, "", errTwoNamespaces.Error(),
+		"in two namespaces, one's and everybody's": {
+			storage.Volume{ID: "1", Ownership: openTo(subjectOf("bank", bankUID))},
+			Ownership{FromSubjects: []string{sharedSubject}},
+			inTwo, false, "", errTwoNamespaces.Error(),
 		},
-		"in two namespaces, a tenant's": {
+		"in two namespaces, a third's and everybody's": {
+			storage.Volume{ID: "1", Ownership: openTo(subjectOf("third", formerUID))}, Ownership{Selection: Selection{All: true}}, inTwo, false, "", "",
+		},
+		"in two namespaces, one's": {
 			storage.Volume{ID: "1", Ownership: ownedBy(subjectOf("bank", bankUID))},
 			Ownership{Selection: Selection{All: true}, FromSubjects: []string{sharedSubject}},
 			inTwo, false, "", "",

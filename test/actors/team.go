@@ -74,15 +74,18 @@ func (a *ClusterAdmin) NewTeam(ctx context.Context, namespace string, changes ..
 // waitForRights waits until the API server knows of the binding: it hears of that a
 // moment after it has stored it.
 func (t *Team) waitForRights(ctx context.Context) error {
-	return Eventually(ctx, func(ctx context.Context) (bool, error) {
+	var last error
+	err := Eventually(ctx, func(ctx context.Context) (bool, error) {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: t.Namespace.Name, Verb: "create", Resource: "persistentvolumeclaims",
 			},
 		}}
-		err := t.Create(ctx, review)
-		return review.Status.Allowed, err
+		// The namespace is there: what fails is tried again.
+		last = t.Create(ctx, review)
+		return last == nil && review.Status.Allowed, nil
 	})
+	return errors.Join(err, last)
 }
 
 // Tenant is the team as a tenant.

@@ -21,23 +21,24 @@ import (
 // The API server hears of policies and of their bindings, and of those that mutate
 // and those that validate, on a watch each, and acts on what it heard once a second.
 // So no answer about one of them tells anything of another. But each watch keeps its
-// order: once a policy and a binding that were written last are in force, so is all
-// that was written to their kinds before.
+// order: once a policy and a binding that were written last are in force, so are all
+// bindings that were written before (and all policies, but for one that comes in the
+// very moment in which the API server goes through them).
 
 // policiesAreKnown waits until the API server acts on all policies and bindings, and
 // the lack of them, as they are stored now.
 func (s *scene) policiesAreKnown(ctx context.Context) error {
-	for _, last := range []lastPolicy{newMutatingPolicy(), newValidatingPolicy()} {
-		if err := s.waitForLast(ctx, last); err != nil {
-			return fmt.Errorf("wait for the API server to know all %s: %w", last.kind, err)
+	for _, m := range []marker{mutatingMarker(), validatingMarker()} {
+		if err := s.waitForMarker(ctx, m); err != nil {
+			return fmt.Errorf("wait for the API server to know all %s: %w", m.kind, err)
 		}
 	}
 	return nil
 }
 
-// lastPolicy is one that is written after all others of its kind. It is about one
+// marker is a policy that is written after all others of its kind. It is about one
 // ConfigMap, which nobody makes but by a dry run.
-type lastPolicy struct {
+type marker struct {
 	kind            string
 	policy, binding client.Object
 	about           *corev1.ConfigMap
@@ -45,24 +46,29 @@ type lastPolicy struct {
 	inForce func(*corev1.ConfigMap, error) bool
 }
 
-func (s *scene) waitForLast(ctx context.Context, last lastPolicy) (err error) {
-	for _, object := range []client.Object{last.policy, last.binding} {
+func (s *scene) waitForMarker(ctx context.Context, m marker) (err error) {
+	for _, object := range []client.Object{m.policy, m.binding} {
 		if err := s.admin.Create(ctx, object); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, s.admin.Delete(context.WithoutCancel(ctx), object)) }()
 	}
-	last.about.Namespace = s.attacker.Namespace.Name
-	return actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
-		about := last.about.DeepCopy()
-		err := s.admin.Create(ctx, about, client.DryRunAll)
-		return last.inForce(about, err), nil
+	m.about.Namespace = s.attacker.Namespace.Name
+	var answer error
+	err = actors.Eventually(ctx, func(ctx context.Context) (bool, error) {
+		about := m.about.DeepCopy()
+		answer = s.admin.Create(ctx, about, client.DryRunAll)
+		return m.inForce(about, answer), nil
 	})
+	if err != nil {
+		return fmt.Errorf("%w, its last answer: %w", err, answer)
+	}
+	return nil
 }
 
-var lasts atomic.Int32
+var markers atomic.Int32
 
-func lastName() string { return "last-" + strconv.Itoa(int(lasts.Add(1))) }
+func markerName() string { return "marker-" + strconv.Itoa(int(markers.Add(1))) }
 
 // aboutOne matches the creation of the ConfigMap of that name.
 func aboutOne(name string) (*admissionv1.MatchResources, []admissionv1.MatchCondition) {
@@ -70,16 +76,16 @@ func aboutOne(name string) (*admissionv1.MatchResources, []admissionv1.MatchCond
 		Operations: []admissionv1.OperationType{admissionv1.Create},
 		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
 	}
-	named := admissionv1.MatchCondition{Name: "named", Expression: fmt.Sprintf("object.metadata.name == %q", name)}
+	named := admissionv1.MatchCondition{Name: "named", Expression: fmt.Sprintf("object.metadata.?name.orValue(\"\") == %q", name)}
 	return &admissionv1.MatchResources{
 		ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: creation}},
 	}, []admissionv1.MatchCondition{named}
 }
 
-func newMutatingPolicy() lastPolicy {
-	meta := metav1.ObjectMeta{Name: lastName()}
+func mutatingMarker() marker {
+	meta := metav1.ObjectMeta{Name: markerName()}
 	constraints, conditions := aboutOne(meta.Name)
-	return lastPolicy{
+	return marker{
 		kind: "policies that mutate",
 		policy: &admissionv1.MutatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.MutatingAdmissionPolicySpec{
 			MatchConstraints: constraints, MatchConditions: conditions,
@@ -97,10 +103,10 @@ func newMutatingPolicy() lastPolicy {
 	}
 }
 
-func newValidatingPolicy() lastPolicy {
-	meta := metav1.ObjectMeta{Name: lastName()}
+func validatingMarker() marker {
+	meta := metav1.ObjectMeta{Name: markerName()}
 	constraints, conditions := aboutOne(meta.Name)
-	return lastPolicy{
+	return marker{
 		kind: "policies that validate",
 		policy: &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicySpec{
 			MatchConstraints: constraints, MatchConditions: conditions,
@@ -132,14 +138,14 @@ func (s *scene) classesAreListed(ctx context.Context) error {
 		)
 		for _, policy := range []client.Object{&mutating, &validating} {
 			if err := s.admin.Get(ctx, client.ObjectKey{Name: "bulkhead-claims"}, policy); err != nil {
-				return false, ignoreNotFound(err) // none
+				return false, err
 			}
 		}
 		for _, class := range classes.Items {
 			list := expressionOf(mutating.Spec.MatchConditions, othersCondition)
 			switch {
 			case tenancy.DefaultDrivers().Owns(class.Provisioner):
-				list = expressionOf(validating.Spec.MatchConditions, "class-is-ours")
+				list = expressionOf(validating.Spec.MatchConditions, oursCondition)
 			case tenancy.DefaultDrivers().Unguarded(class.Provisioner):
 				continue // in neither
 			}
@@ -155,8 +161,12 @@ func (s *scene) classesAreListed(ctx context.Context) error {
 	return nil
 }
 
-// othersCondition is the match condition that names the classes of other drivers.
-const othersCondition = "class-may-be-ours"
+// The match conditions that name the classes of other drivers, and ours. The webhook
+// writes them into its configurations before.
+const (
+	othersCondition = "class-may-be-ours"
+	oursCondition   = "class-is-ours"
+)
 
 func expressionOf(conditions []admissionv1.MatchCondition, name string) string {
 	for _, condition := range conditions {

@@ -315,6 +315,13 @@ func (e *Environment) SetUpStorage(ctx context.Context) (output string, err erro
 	return string(out), nil
 }
 
+// What the first deployments have: one subject for all namespaces, and the Secret of
+// kube-system with its token.
+const (
+	SharedSubject = "kubernetes1admin@example.com"
+	SharedSecret  = "px-user-token"
+)
+
 // SharedToken is a token as storage admins made them by hand before Bulkhead: one
 // for all namespaces of a compute cluster, a year long, with the role system.user.
 func (s *Storage) SharedToken(subject string) (string, error) {

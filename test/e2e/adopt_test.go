@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,7 +26,6 @@ import (
 // the volume changes hands.
 
 const (
-	sharedSubject = "kubernetes1admin@example.com"
 	// former is the namespace, and the class, of those days.
 	former = "former"
 	// formerClass names the shared token, as people wrote it.
@@ -34,9 +36,9 @@ metadata: {name: ` + former + `}
 provisioner: ` + cluster.DriverName + `
 parameters:
   repl: "1"
-  csi.storage.k8s.io/provisioner-secret-name: px-user-token
+  csi.storage.k8s.io/provisioner-secret-name: ` + cluster.SharedSecret + `
   csi.storage.k8s.io/provisioner-secret-namespace: kube-system
-  csi.storage.k8s.io/node-publish-secret-name: px-user-token
+  csi.storage.k8s.io/node-publish-secret-name: ` + cluster.SharedSecret + `
   csi.storage.k8s.io/node-publish-secret-namespace: kube-system
 ---
 apiVersion: v1
@@ -58,12 +60,12 @@ var staying running
 
 // testShared makes the volume and the Pod. Bulkhead is not installed.
 func testShared(t *testing.T) {
-	token, err := stage.env.Storage.SharedToken(sharedSubject)
+	token, err := stage.env.Storage.SharedToken(cluster.SharedSubject)
 	if err != nil {
 		t.Fatal(err)
 	}
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "px-user-token"}, StringData: map[string]string{tenancy.TokenKey: token},
+		ObjectMeta: metav1.ObjectMeta{Name: cluster.SharedSecret}, StringData: map[string]string{tenancy.TokenKey: token},
 	}
 	if _, err := stage.compute.Client.CoreV1().Secrets("kube-system").Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -76,9 +78,10 @@ func testShared(t *testing.T) {
 // testAdopted has it adopted, by the commands of docs/migrate.md.
 func testAdopted(t *testing.T) {
 	handle := formerVolume(t)
-	if owner := ownerOf(t, handle); owner != sharedSubject {
-		t.Fatalf("the volume is owned by %q before, want %q", owner, sharedSubject)
+	if owner := ownerOf(t, handle); owner != cluster.SharedSubject {
+		t.Fatalf("the volume is owned by %q before, want %q", owner, cluster.SharedSubject)
 	}
+	stop := keepWriting(t)
 	adopt := func(args ...string) {
 		t.Helper()
 		args = append([]string{"adopt"}, append(args, "--yes", "--kubeconfig", stage.compute.Kubeconfig,
@@ -88,7 +91,7 @@ func testAdopted(t *testing.T) {
 		}
 	}
 	adopt("storageclass", former)
-	adopt("volume", "--all", "--from-subject", sharedSubject, "--storage-token-file", stage.env.Storage.AdminTokenFile)
+	adopt("volume", "--all", "--from-subject", cluster.SharedSubject, "--storage-token-file", stage.env.Storage.AdminTokenFile)
 	space, err := stage.compute.Client.CoreV1().Namespaces().Get(t.Context(), former, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -97,18 +100,61 @@ func testAdopted(t *testing.T) {
 		t.Errorf("the volume is owned by %q, want %q", owner, want)
 	}
 	// Without the shared Secret the namespace's own token is all that there is.
-	if err := stage.compute.Client.CoreV1().Secrets("kube-system").Delete(t.Context(), "px-user-token", metav1.DeleteOptions{}); err != nil {
+	if err := stage.compute.Client.CoreV1().Secrets("kube-system").Delete(t.Context(), cluster.SharedSecret, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, podOf("comes"))
 	waitRunning(t, former, "comes")
+	written := stop()
 	if now := lookAt(t, "stays"); now != staying {
 		t.Errorf("the Pod that stays was %+v, is %+v", staying, now)
+	}
+	if read, err := os.ReadFile(staying.file); err != nil || len(written) == 0 || !bytes.Equal(read, written) {
+		t.Errorf("the Pod that stays reads %d bytes of the %d that it has written: %v", len(read), len(written), err)
+	}
+	// The driver takes away empty folders alone.
+	if err := os.Remove(staying.file); err != nil {
+		t.Error(err)
 	}
 	// It goes as Pods go: its volume is unmounted.
 	kubectl(t, "", "delete", "pod", "stays", "--namespace="+former, "--timeout=3m")
 	kubectl(t, "", "delete", "namespace", former, "--timeout=5m")
 	kubectl(t, "", "delete", "storageclass", former)
+}
+
+// keepWriting appends to a file in the volume, by its path in the Pod that stays, until
+// stop, which returns what was written. The driver of these tests publishes a folder,
+// which it takes away as it unpublishes: nothing could be opened there any more.
+func keepWriting(t *testing.T) (stop func() []byte) {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	var written bytes.Buffer
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			line := fmt.Appendf(nil, "entry %d\n", i)
+			if err := appendTo(staying.file, line); err != nil {
+				t.Errorf("the Pod that stays cannot write: %v", err)
+				return
+			}
+			written.Write(line)
+			<-time.After(10 * time.Millisecond)
+		}
+	})
+	return func() []byte {
+		end()
+		writing.Wait()
+		return written.Bytes()
+	}
+}
+
+func appendTo(path string, line []byte) error {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(line)
+	return errors.Join(err, file.Close())
 }
 
 func ownerOf(t *testing.T, handle string) string {
@@ -134,13 +180,16 @@ func formerVolume(t *testing.T) (handle string) {
 	return kubectl(t, "", "get", "pv", name, "--output=jsonpath={.spec.csi.volumeHandle}")
 }
 
-// running is a container that runs, and what it has mounted: the kernel's id of the
-// mount changes with any other mount.
+// running is a container that runs with a volume.
 type running struct {
 	pod       types.UID
 	container string
 	restarts  int32
-	mount     string
+	// mount is /data of the container, of proc(5) mountinfo: the id of the mount, and the
+	// folder, which is said to be deleted if it is.
+	mount string
+	// file is one in there, by a path on the machine.
+	file string
 }
 
 func lookAt(t *testing.T, name string) running {
@@ -150,37 +199,36 @@ func lookAt(t *testing.T, name string) running {
 		t.Fatal(err)
 	}
 	status := pod.Status.ContainerStatuses[0]
-	mount, err := mountOf(pod.UID)
+	r := running{pod: pod.UID, container: status.ContainerID, restarts: status.RestartCount}
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return running{pod.UID, status.ContainerID, status.RestartCount, mount}
-}
-
-// mountOf is /data of a Pod's container as the kernel has it: the id of the mount, and
-// what is mounted, of proc(5) mountinfo.
-func mountOf(pod types.UID) (string, error) {
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return "", err
-	}
 	for _, process := range processes {
 		groups, err := os.ReadFile(filepath.Join(process, "cgroup"))
-		if err != nil || !strings.Contains(string(groups), string(pod)) {
+		if err != nil || !strings.Contains(string(groups), string(pod.UID)) {
 			continue // another one, or it has ended
 		}
-		mounts, err := os.ReadFile(filepath.Join(process, "mountinfo"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		for line := range strings.Lines(string(mounts)) {
-			if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/data" {
-				return strings.Join(fields[:5], " "), nil
-			}
+		if mount := dataOf(process); mount != "" { // else it is the sandbox
+			r.mount, r.file = mount, filepath.Join(process, "root/data/ledger")
 		}
 	}
-	return "", fmt.Errorf("no process of Pod %s has /data", pod)
+	if r.mount == "" {
+		t.Fatalf("no process of Pod %s has /data", name)
+	}
+	return r
+}
+
+// dataOf is the mount that a process has at /data, empty if there is none.
+func dataOf(process string) string {
+	mounts, err := os.ReadFile(filepath.Join(process, "mountinfo"))
+	if err != nil {
+		return "" // it has ended
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/data" {
+			return strings.Join(fields[:5], " ")
+		}
+	}
+	return ""
 }

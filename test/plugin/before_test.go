@@ -13,11 +13,12 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/tenancy"
 	"github.com/bulkhead-dev/bulkhead/test/actors"
+	"github.com/bulkhead-dev/bulkhead/test/cluster"
 )
 
 // What the clusters of the first deployments have.
 const (
-	sharedSubject = "kubernetes1admin@example.com"
+	sharedSubject = cluster.SharedSubject
 
 	sharedClass   = "px-shared"   // names the shared token
 	inTreeClass   = "px-intree"   // too, as the in-tree plugin does
@@ -25,7 +26,7 @@ const (
 	snapshotClass = "px-snapshot" // names the shared token
 )
 
-var sharedSecret = tenancy.SecretRef{Namespace: "kube-system", Name: "px-user-token"}
+var sharedSecret = tenancy.SecretRef{Namespace: "kube-system", Name: cluster.SharedSecret}
 
 // former is a compute cluster as it was before Bulkhead.
 type former struct {

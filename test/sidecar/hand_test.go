@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,31 +40,45 @@ func TestASecretThatSomebodyTouchedIsMended(t *testing.T) { //nolint:tparallel /
 			}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				// A namespace of its own: what keeps being edited is mended ever more
-				// rarely.
-				team := newTeam(t, admin, "by-hand")
-				waitForToken(t, team)
-				secret, err := team.TokenSecret(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				before := secret.ResourceVersion
-				if err := c.touch(t.Context(), secret); err != nil {
-					t.Fatal(err)
-				}
-				within(t, soon, "the Secret mended", func(ctx context.Context) error {
-					s, err := secretOf(ctx, admin, live(team))
-					if err != nil {
-						return err
+				// By its schedule alone it would be mended too, later. A busy machine may be
+				// as late as that once.
+				const tries = 3
+				for range tries {
+					if mendedBefore(t, admin, c.touch) {
+						return
 					}
-					if s.ResourceVersion == before {
-						t.Fatal("the Secret was not touched: the test would show nothing")
-					}
-					return isTokenOf(ctx, team, s)
-				})
+				}
+				t.Error("it is mended as it is due, and no sooner")
 			})
 		}
 	})
+}
+
+// mendedBefore reports whether a Secret that somebody touches is mended before its token
+// is due.
+func mendedBefore(t *testing.T, admin *actors.ClusterAdmin, touch func(context.Context, *corev1.Secret) error) bool {
+	t.Helper()
+	// A namespace of its own: what keeps being edited is mended ever more rarely.
+	team := newTeam(t, admin, "by-hand")
+	waitForToken(t, team)
+	secret, err := team.TokenSecret(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := touch(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	within(t, soon, "the Secret mended", func(ctx context.Context) error {
+		s, err := secretOf(ctx, admin, live(team))
+		if err != nil {
+			return err
+		}
+		if s.ResourceVersion == secret.ResourceVersion {
+			t.Fatal("the Secret was not touched: the test would show nothing")
+		}
+		return isTokenOf(ctx, team, s)
+	})
+	return time.Now().Before(refreshOf(t, secret))
 }
 
 // edit changes a Secret as somebody with an editor would.

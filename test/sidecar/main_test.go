@@ -28,7 +28,7 @@ const (
 	tokenLife = 20 * time.Second
 	// soon is how long a thing may take that takes a second or two on an idle
 	// machine.
-	soon = 45 * time.Second
+	soon = 30 * time.Second
 	// patience is for what waits for the end of a token's life, or for
 	// controllers of Kubernetes that try again ever more rarely.
 	patience = time.Minute
