@@ -38,7 +38,7 @@ var bound = sync.OnceValue(func() time.Duration {
 	return max(10*time.Millisecond, readings*best)
 })
 
-// hugeClaim has 250 kB of annotations, near to what an object may have.
+// hugeClaim has 230 kB of annotations, near to the 256 KiB that the API server takes.
 func hugeClaim() *corev1.PersistentVolumeClaim {
 	huge := claim(nil)
 	for i := range 2000 {

@@ -69,6 +69,7 @@ func TestCorpus(t *testing.T) {
 		}
 		t.Run(l.name, func(t *testing.T) {
 			began := time.Now()
+			undecideds.Store(0)
 			performances, err := s.rehearse(t.Context(), cases, l.mark)
 			if err != nil {
 				t.Fatal(err)
@@ -76,7 +77,7 @@ func TestCorpus(t *testing.T) {
 			if err := s.in(t.Context(), l, func() error { s.play(t.Context(), performances, l); return nil }); err != nil {
 				t.Error(err)
 			}
-			again := undecideds.Swap(0)
+			again := undecideds.Load()
 			t.Logf("%d cases in %v, %d requests were repeated", len(performances), time.Since(began).Round(time.Second), again)
 			// As many as are on their way while the machine stands still, twice.
 			if again > 2*atOnce {
